@@ -1,0 +1,29 @@
+--- lipc: every way processes talk to each other, as Lua objects.
+-- `local ipc = require "lipc"`; a mechanism is loaded when it is first named.
+local core = require "lipc.core"
+
+-- Where a name is found: in C alone, or in a Lua file that builds on it.
+local in_lua = {
+}
+
+local wait = core.wait()
+
+local ipc = {
+  _VERSION = "lipc dev",
+  setwaiter = wait.setwaiter,
+  sleep = wait.sleep,
+  now = wait.now,
+}
+
+return setmetatable(ipc, {
+  __index = function(t, name)
+    local value
+    if in_lua[name] then
+      value = require(in_lua[name])
+    elseif name ~= "wait" and core[name] then
+      value = core[name]()
+    end
+    t[name] = value
+    return value
+  end,
+})

@@ -1,0 +1,403 @@
+/* kit_wait.c - the one waiting point: every call that may wait runs through lipc_drive.
+** Under a scheduler the coroutine yields to it, elsewhere the thread polls; deadlines, EINTR,
+** closing meanwhile and two coroutines in one object are dealt with here and nowhere else.
+** SPDX-License-Identifier: MIT */
+#include "lipc_kit.h"
+
+#include <math.h>
+
+/* The thread never sleeps longer than this in one go: it bounds how late a Ctrl-C is noticed that
+** came between the look for it and the system call, or that another thread received. */
+#define SLICE 0.5
+
+/* Registry keys, by address.  waiters: coroutine -> its waiter (weak keys).  schedulers: the set of
+** waiters (weak keys).  gates: struct lipc_gate* -> owner (weak values). */
+static const char waiters_key, schedulers_key, gates_key;
+
+static const char guard_tname[] = "lipc.guard";
+
+static void push_weak (lua_State *L, const void *key, const char *mode) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushstring(L, mode);
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
+
+/* ---- schedulers ---- */
+
+/* Pushes the waiter of this coroutine if it has one and may yield now. */
+static bool push_waiter (lua_State *L) {
+  if (!lua_isyieldable(L)) return false;
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &waiters_key) == LUA_TTABLE) {
+    lua_pushthread(L);
+    if (lua_rawget(L, -2) != LUA_TNIL) {
+      lua_remove(L, -2);
+      return true;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return false;
+}
+
+/* Calls method name of every scheduler with what stands above idx; stops at one that says true. */
+static bool each_scheduler (lua_State *L, const char *name, int fd) {
+  bool yes = false;
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE) {
+    lua_pushnil(L);
+    while (!yes && lua_next(L, top + 1)) {
+      lua_pop(L, 1);
+      if (lua_getfield(L, -1, name) == LUA_TFUNCTION) {
+        if (fd >= 0) lua_pushinteger(L, fd);
+        if (lua_pcall(L, fd >= 0 ? 1 : 0, 1, 0) == LUA_OK) yes = lua_toboolean(L, -1) && fd < 0;
+      }
+      lua_pop(L, 1);
+    }
+  }
+  lua_settop(L, top);
+  return yes;
+}
+
+void lipc_cancel (lua_State *L, int fd) {
+  each_scheduler(L, "cancel", fd);
+}
+
+void lipc_forgetschedulers (lua_State *L) {
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &waiters_key);
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &schedulers_key);
+}
+
+/* ---- who is inside a direction ---- */
+
+static struct lipc_gate *gate_of (struct lipc_handle *h, unsigned dir) {
+  return &h->gate[dir == LIPC_OUT];
+}
+
+static bool is_dead (lua_State *co) {
+  lua_Debug ar;
+  switch (lua_status(co)) {
+    case LUA_YIELD: return false;
+    case LUA_OK: return lua_getstack(co, 0, &ar) == 0 && lua_gettop(co) == 0;
+    default: return true;
+  }
+}
+
+/* Whether the direction is somebody else's.  One that died or was collected has lost it. */
+static bool is_taken (lua_State *L, struct lipc_gate *g) {
+  if (g->owner == NULL) return false;
+  push_weak(L, &gates_key, "v");
+  lua_rawgetp(L, -1, g);
+  lua_State *owner = lua_tothread(L, -1);
+  lua_pop(L, 2);
+  if (owner == NULL || is_dead(owner)) {
+    g->owner = NULL;
+    return false;
+  }
+  if (owner == L) luaL_error(L, "object is busy: this call comes from a callback inside its own wait");
+  return true;
+}
+
+static void leave (lua_State *L, struct lipc_handle *h, unsigned dir) {
+  struct lipc_gate *g = gate_of(h, dir);
+  g->owner = NULL;
+  push_weak(L, &gates_key, "v");
+  lua_pushnil(L);
+  lua_rawsetp(L, -2, g);
+  lua_pop(L, 1);
+  if (g->contested) {
+    g->contested = false;
+    if (h->fd >= 0) lipc_cancel(L, h->fd);
+  }
+}
+
+struct guard {
+  struct lipc_handle *h;
+  unsigned dir;
+};
+
+/* Runs when the call ends: by return, by an error, or by coroutine.close. */
+static int guard_close (lua_State *L) {
+  struct guard *gd = luaL_checkudata(L, 1, guard_tname);
+  leave(L, gd->h, gd->dir);
+  return 0;
+}
+
+/* Makes the direction ours until this call ends; slot is the stack slot that sees to the end. */
+static void enter (lua_State *L, struct lipc_handle *h, unsigned dir, int slot) {
+  int uv = LIPC_UV_GUARD + (dir == LIPC_OUT);
+  if (lua_getiuservalue(L, 1, uv) == LUA_TNIL) {
+    lua_pop(L, 1);
+    struct guard *gd = lua_newuserdatauv(L, sizeof *gd, 0);
+    gd->h = h;
+    gd->dir = dir;
+    if (luaL_newmetatable(L, guard_tname)) {
+      lua_pushcfunction(L, guard_close);
+      lua_setfield(L, -2, "__close");
+    }
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 1, uv);
+  }
+  lua_replace(L, slot);
+  push_weak(L, &gates_key, "v");
+  lua_pushthread(L);
+  lua_rawsetp(L, -2, gate_of(h, dir));
+  lua_pop(L, 1);
+  lua_toclose(L, slot);
+  gate_of(h, dir)->owner = L;
+}
+
+/* ---- interruptions ---- */
+
+static int nothing (lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* `lua` turns Ctrl-C into a debug hook on the main thread that fires at the next call; C code that
+** waits makes that call.  In a coroutine the main thread's hook is lent to it: one that takes itself
+** off (as that of `lua` does) was for now, any other is a debugger's and stays where it was. */
+static void run_hook (lua_State *L, lua_State *main) {
+  if (L == main) {
+    lua_pushcfunction(L, nothing);
+    lua_call(L, 0, 0);
+    return;
+  }
+  lua_Hook own = lua_gethook(L), lent = lua_gethook(main);
+  int mask = lua_gethookmask(L), count = lua_gethookcount(L);
+  lua_sethook(L, lent, lua_gethookmask(main), lua_gethookcount(main));
+  lua_pushcfunction(L, nothing);
+  int status = lua_pcall(L, 0, 0, 0);
+  if (lua_gethook(L) == NULL) lua_sethook(main, NULL, 0, 0);
+  lua_sethook(L, own, mask, count);
+  if (status != LUA_OK) lua_error(L);
+}
+
+void lipc_interrupts (lua_State *L) {
+  struct lipc_state *st = lipc_getstate(L);
+  luaL_checkstack(L, 4, NULL);
+  if (lua_gethookmask(st->main) & LUA_MASKCALL) run_hook(L, st->main);
+  if (atomic_load_explicit(&lipcsys_alarm, memory_order_acquire) != 0 && st->dispatch != NULL)
+    st->dispatch(L);
+}
+
+/* ---- the wait itself ---- */
+
+double lipc_checktimeout (lua_State *L, int idx, double dflt) {
+  if (lua_isnoneornil(L, idx)) return dflt;
+  if (lua_type(L, idx) != LUA_TNUMBER) luaL_typeerror(L, idx, "timeout in seconds");
+  double s = lua_tonumber(L, idx);
+  luaL_argcheck(L, s >= 0, idx, "timeout must not be negative");
+  return s;
+}
+
+int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsigned events) {
+  h->other = fd;
+  if (with != NULL) with->watched = true;
+  return lipc_again(events);
+}
+
+static int waitfd (const struct lipc_handle *h) {
+  return h->other >= 0 ? h->other : h->fd;
+}
+
+/* Blocks the thread until something may have changed.  events 0: there is nothing to poll for. */
+static int block (lua_State *L, const struct lipc_handle *h, unsigned events, double deadline) {
+  bool wake = false;
+  double seconds = SLICE;
+  lipc_interrupts(L);
+  if (deadline < HUGE_VAL) {
+    seconds = deadline - lipcsys_now();
+    if (seconds > SLICE) seconds = SLICE;
+    if (seconds < 0) seconds = 0;
+  }
+  int r = lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds, &wake);
+  if (r == -EINTR || r == -ETIMEDOUT || wake) {
+    lipc_interrupts(L);
+    return 0;
+  }
+  return r;
+}
+
+static int giveup (lua_State *L, const struct lipc_op *op, int t, int err) {
+  return op->giveup != NULL ? op->giveup(L, t, err) : lipc_failself(L, op->name, err);
+}
+
+/* What the driver knows about a call, packed into the one integer that survives a yield. */
+enum { HAS_DEADLINE = 1, HAS_GATE = 2, FLAGBITS = 2 };
+
+static int resumed (lua_State *L, int status, lua_KContext ctx);
+
+static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int tried) {
+  struct lipc_handle *h = lua_touserdata(L, 1);
+  for (;;) {
+    unsigned events = 0;
+    if (!lipc_isopen(h)) return giveup(L, op, t, -ECANCELED);
+    if (op->owns && !(flags & HAS_GATE) && is_taken(L, gate_of(h, op->owns))) {
+      gate_of(h, op->owns)->contested = true;
+    } else {
+      if (tried == 0) h->other = -1;
+      int r = tried != 0 ? tried : op->step(L, t);
+      if (r >= 0) return r;
+      events = (unsigned)(-r - 1);
+    }
+    tried = 0;
+    if (!(flags & HAS_DEADLINE)) {
+      double s = lua_isnil(L, t) ? h->timeout : lua_tonumber(L, t);
+      if (s == 0) return giveup(L, op, t, -ETIMEDOUT);
+      lua_pushnumber(L, s == HUGE_VAL ? HUGE_VAL : lipcsys_now() + s);
+      lua_replace(L, t);
+      flags |= HAS_DEADLINE;
+    }
+    double deadline = lua_tonumber(L, t);
+    if (deadline < HUGE_VAL && lipcsys_now() >= deadline) return giveup(L, op, t, -ETIMEDOUT);
+    luaL_checkstack(L, 8, NULL);
+    if (op->owns && events != 0 && !(flags & HAS_GATE)) {
+      enter(L, h, op->owns, t + 1);
+      flags |= HAS_GATE;
+    }
+    if (events != 0) h->want = events;
+    if (push_waiter(L)) {
+      lua_getfield(L, -1, "wait");
+      lua_pushinteger(L, (lua_Integer)t << FLAGBITS | flags);
+      lua_replace(L, -3);
+      if (h->fd >= 0) {
+        h->watched = true;
+        lua_pushinteger(L, waitfd(h));
+      } else {
+        lua_pushnil(L);
+      }
+      if (events == 0) lua_pushnil(L);
+      else lua_pushstring(L, events == LIPC_IN ? "r" : events == LIPC_OUT ? "w" : "rw");
+      if (deadline < HUGE_VAL) lua_pushnumber(L, deadline);
+      else lua_pushnil(L);
+      lua_callk(L, 3, 0, (lua_KContext)op, resumed);
+      lua_pop(L, 1);
+    } else {
+      if (deadline == HUGE_VAL) {
+        if (op->owns && !(flags & HAS_GATE))
+          luaL_error(L, "cannot wait here: another coroutine is inside this operation");
+        if (each_scheduler(L, "running", -1))
+          luaL_error(L, "cannot wait here: this would block the running loop for ever");
+      }
+      int r = block(L, h, events, deadline);
+      if (r < 0) return giveup(L, op, t, r);
+    }
+    if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
+  }
+}
+
+/* The scheduler has resumed us: what drive pushed is on top. */
+static int resumed (lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  lua_Integer packed = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
+  return drive(L, (const struct lipc_op *)ctx, (int)(packed >> FLAGBITS),
+               (int)(packed & ((1 << FLAGBITS) - 1)), 0);
+}
+
+int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
+  const struct lipc_handle *h = lipc_checkopen(L, 1);
+  lua_settop(L, t + 1);
+  if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
+  if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
+  if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
+  int r = op->step(L, t);
+  return r >= 0 ? r : drive(L, op, t, 0, r);
+}
+
+/* ---- the module: ipc.setwaiter, ipc.sleep, ipc.now ---- */
+
+/* setwaiter(waiter | nil[, co]): puts the coroutine (default: the running one) under a scheduler:
+** waiter.wait(fd | nil, "r"|"w"|"rw"|nil, deadline | nil), waiter.cancel(fd), waiter.running() */
+static int l_setwaiter (lua_State *L) {
+  if (!lua_isnil(L, 1)) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    static const char *const need[] = {"wait", "cancel", "running"};
+    for (int i = 0; i < 3; i++) {
+      if (lua_getfield(L, 1, need[i]) != LUA_TFUNCTION)
+        luaL_argerror(L, 1, lua_pushfstring(L, "field '%s': function expected", need[i]));
+      lua_pop(L, 1);
+    }
+  }
+  if (lua_isnoneornil(L, 2)) {
+    lua_settop(L, 1);
+    lua_pushthread(L);
+  }
+  luaL_checktype(L, 2, LUA_TTHREAD);
+  lua_settop(L, 2);
+  if (!lua_isnil(L, 1)) {
+    push_weak(L, &schedulers_key, "k");
+    lua_pushvalue(L, 1);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -3);
+  }
+  push_weak(L, &waiters_key, "k");
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 1);
+  lua_rawset(L, -3);
+  return 0;
+}
+
+static int sleep_step (lua_State *L, int t) {
+  (void)L;
+  (void)t;
+  return lipc_again(0);
+}
+
+static int sleep_over (lua_State *L, int t, int err) {
+  (void)t;
+  if (err != -ETIMEDOUT) return lipc_failself(L, "sleep", err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const struct lipc_op sleep_op = {"sleep", sleep_step, 0, sleep_over};
+
+/* sleep(seconds) -> true: lets the other coroutines of the scheduler run meanwhile */
+static int l_sleep (lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(2)); /* an object that is never ready */
+  lua_insert(L, 1);
+  if (luaL_checknumber(L, 2) == 0) { /* still lets the others run */
+    lua_settop(L, 1);
+    lua_pushnumber(L, 1e-9);
+  }
+  return lipc_drive(L, &sleep_op, 2);
+}
+
+/* now() -> seconds on the monotonic clock   -- see clock_gettime(2) */
+static int l_now (lua_State *L) {
+  lua_pushnumber(L, lipcsys_now());
+  return 1;
+}
+
+static const luaL_Reg *const no_methods[] = {NULL};
+static const struct lipc_class clock_class = {
+  .tname = "lipc.clock", .label = "clock", .size = sizeof(struct lipc_handle), .methods = no_methods
+};
+
+static const luaL_Reg funcs[] = {
+  {"setwaiter", l_setwaiter},
+  {"now", l_now},
+  {NULL, NULL}
+};
+
+int lipc_open_wait (lua_State *L) {
+  lipc_register(L, &clock_class, funcs);
+  luaL_getmetatable(L, clock_class.tname);
+  struct lipc_handle *h = lipc_new(L, &clock_class);
+  h->fd = LIPC_NOFD;
+  lua_pushcclosure(L, l_sleep, 2);
+  lua_setfield(L, -2, "sleep");
+  return 1;
+}

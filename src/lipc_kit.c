@@ -1,0 +1,430 @@
+/* lipc_kit.c - objects, failures and options, as every binding uses them.
+** SPDX-License-Identifier: MIT */
+#include "lipc_kit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Keys in the registry and in metatables, by address. */
+static const char state_key, class_key;
+
+/* ---- one per Lua state ---- */
+
+static int state_gc (lua_State *L) {
+  struct lipc_state *st = lua_touserdata(L, 1);
+  lipc_realloc(L, st->scratch, LIPC_SCRATCH, 0);
+  st->scratch = NULL;
+  return 0;
+}
+
+struct lipc_state *lipc_getstate (lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+  struct lipc_state *st = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (st != NULL) return st;
+  st = lua_newuserdatauv(L, sizeof *st, 0);
+  *st = (struct lipc_state){.wakefd = -1};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, state_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  st->main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+  return st;
+}
+
+char *lipc_scratch (lua_State *L) {
+  struct lipc_state *st = lipc_getstate(L);
+  if (st->scratch == NULL) st->scratch = lipc_realloc(L, NULL, 0, LIPC_SCRATCH);
+  return st->scratch;
+}
+
+void lipc_watch (lua_State *L, struct lipc_watch *w) {
+  struct lipc_state *st = lipc_getstate(L);
+  w->next = st->watches;
+  w->link = &st->watches;
+  if (w->next != NULL) w->next->link = &w->next;
+  st->watches = w;
+}
+
+void lipc_unwatch (struct lipc_watch *w) {
+  if (w->link == NULL) return;
+  *w->link = w->next;
+  if (w->next != NULL) w->next->link = w->link;
+  w->link = NULL;
+}
+
+/* ---- memory ---- */
+
+void *lipc_tryrealloc (lua_State *L, void *p, size_t osize, size_t nsize) {
+  void *ud;
+  lua_Alloc f = lua_getallocf(L, &ud);
+  if (p == NULL && nsize == 0) return NULL;
+  void *q = f(ud, p, p != NULL ? osize : 0, nsize);
+  if (q == NULL && nsize > 0) { /* what is garbage may make room, as for Lua itself */
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    q = f(ud, p, p != NULL ? osize : 0, nsize);
+  }
+  return q;
+}
+
+void *lipc_realloc (lua_State *L, void *p, size_t osize, size_t nsize) {
+  void *q = lipc_tryrealloc(L, p, osize, nsize);
+  if (q == NULL && nsize > 0) luaL_error(L, "not enough memory");
+  return q;
+}
+
+/* ---- failures ---- */
+
+/* nil, message with the reason appended to what is on top, code. */
+static int fail_with (lua_State *L, int err) {
+  char text[128], number[24];
+  const char *code = lipcsys_errname(-err);
+  if (code == NULL) {
+    snprintf(number, sizeof number, "E%d", -err);
+    code = number;
+  }
+  lua_pushfstring(L, "%s: %s", lua_tostring(L, -1), lipcsys_errtext(-err, text, sizeof text));
+  lua_pushnil(L);
+  lua_replace(L, -3);
+  lua_pushstring(L, code);
+  return 3;
+}
+
+int lipc_fail (lua_State *L, const char *op, const char *object, int err) {
+  if (object != NULL) lua_pushfstring(L, "%s %s", op, object);
+  else lua_pushstring(L, op);
+  return fail_with(L, err);
+}
+
+int lipc_failself (lua_State *L, const char *op, int err) {
+  const struct lipc_handle *h = lua_touserdata(L, 1);
+  if (lua_getiuservalue(L, 1, LIPC_UV_NAME) == LUA_TSTRING)
+    lua_pushfstring(L, "%s:%s %s", h->cls->label, op, lua_tostring(L, -1));
+  else lua_pushfstring(L, "%s:%s", h->cls->label, op);
+  lua_remove(L, -2);
+  return fail_with(L, err);
+}
+
+int lipc_result (lua_State *L, const char *op, int err) {
+  if (err < 0) return lipc_failself(L, op, err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* ---- options ---- */
+
+void lipc_checkopts (lua_State *L, int idx, const char *const names[]) {
+  if (lua_isnoneornil(L, idx)) return;
+  luaL_checktype(L, idx, LUA_TTABLE);
+  lua_pushnil(L);
+  while (lua_next(L, idx)) {
+    int i = 0;
+    lua_pop(L, 1);
+    if (lua_type(L, -1) == LUA_TSTRING)
+      while (names[i] != NULL && strcmp(names[i], lua_tostring(L, -1)) != 0) i++;
+    if (lua_type(L, -1) != LUA_TSTRING || names[i] == NULL) {
+      const char *key = luaL_tolstring(L, -1, NULL);
+      luaL_argerror(L, idx, lua_pushfstring(L, "unknown option '%s'", key));
+    }
+  }
+}
+
+/* Pushes option name; false (nothing pushed) when it is not given. */
+static bool option (lua_State *L, int idx, const char *name) {
+  if (lua_type(L, idx) != LUA_TTABLE) return false;
+  if (lua_getfield(L, idx, name) != LUA_TNIL) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+static int badoption (lua_State *L, int idx, const char *name, const char *expected) {
+  return luaL_argerror(L, idx, lua_pushfstring(L, "option '%s': %s expected, got %s", name, expected,
+                                               luaL_typename(L, -1)));
+}
+
+lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo, lua_Integer hi,
+                         lua_Integer dflt) {
+  if (!option(L, idx, name)) return dflt;
+  int ok;
+  lua_Integer n = lua_tointegerx(L, -1, &ok);
+  if (!ok || lua_type(L, -1) != LUA_TNUMBER) badoption(L, idx, name, "integer");
+  if (n < lo || n > hi)
+    luaL_argerror(L, idx, lua_pushfstring(L, "option '%s': %I is out of range", name, (LUAI_UACINT)n));
+  lua_pop(L, 1);
+  return n;
+}
+
+double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt) {
+  if (!option(L, idx, name)) return dflt;
+  if (lua_type(L, -1) != LUA_TNUMBER) badoption(L, idx, name, "number");
+  double s = lua_tonumber(L, -1);
+  if (!(s >= 0))
+    luaL_argerror(L, idx, lua_pushfstring(L, "option '%s': seconds must not be negative", name));
+  lua_pop(L, 1);
+  return s;
+}
+
+bool lipc_optbool (lua_State *L, int idx, const char *name, bool dflt) {
+  if (!option(L, idx, name)) return dflt;
+  if (lua_type(L, -1) != LUA_TBOOLEAN) badoption(L, idx, name, "boolean");
+  bool b = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return b;
+}
+
+const char *lipc_optstring (lua_State *L, int idx, const char *name, const char *dflt) {
+  if (!option(L, idx, name)) return dflt;
+  if (lua_type(L, -1) != LUA_TSTRING) badoption(L, idx, name, "string");
+  size_t len;
+  const char *s = lua_tolstring(L, -1, &len);
+  if (strlen(s) != len)
+    luaL_argerror(L, idx, lua_pushfstring(L, "option '%s': string contains zeros", name));
+  lua_pop(L, 1);
+  return s;
+}
+
+const char *lipc_checkpath (lua_State *L, int arg) {
+  size_t len;
+  const char *s = luaL_checklstring(L, arg, &len);
+  luaL_argcheck(L, strlen(s) == len, arg, "string contains zeros");
+  luaL_argcheck(L, len > 0, arg, "empty string");
+  return s;
+}
+
+/* ---- objects ---- */
+
+void *lipc_new (lua_State *L, const struct lipc_class *cls) {
+  struct lipc_handle *h = lua_newuserdatauv(L, cls->size, LIPC_UV_FREE - 1 + cls->values);
+  memset(h, 0, cls->size);
+  h->cls = cls;
+  h->fd = LIPC_CLOSED;
+  h->other = -1;
+  h->timeout = HUGE_VAL;
+  h->forkgen = lipcsys_forkgen;
+  luaL_setmetatable(L, cls->tname);
+  return h;
+}
+
+void lipc_setname (lua_State *L, int idx, const char *name) {
+  idx = lua_absindex(L, idx);
+  lua_pushstring(L, name);
+  lua_setiuservalue(L, idx, LIPC_UV_NAME);
+}
+
+void *lipc_check (lua_State *L, int arg) {
+  if (lua_getmetatable(L, arg)) {
+    int same = lua_rawequal(L, -1, lua_upvalueindex(1));
+    lua_pop(L, 1);
+    if (same) return lua_touserdata(L, arg);
+  }
+  lua_getfield(L, lua_upvalueindex(1), "__name");
+  luaL_typeerror(L, arg, lua_tostring(L, -1));
+  return NULL;
+}
+
+void *lipc_checkopen (lua_State *L, int arg) {
+  struct lipc_handle *h = lipc_check(L, arg);
+  if (!lipc_isopen(h)) luaL_argerror(L, arg, lua_pushfstring(L, "closed %s", h->cls->label));
+  return h;
+}
+
+struct lipc_handle *lipc_testany (lua_State *L, int arg) {
+  struct lipc_handle *h = NULL;
+  if (lua_type(L, arg) == LUA_TUSERDATA && lua_getmetatable(L, arg)) {
+    if (lua_rawgetp(L, -1, &class_key) != LUA_TNIL) h = lua_touserdata(L, arg);
+    lua_pop(L, 2);
+  }
+  return h;
+}
+
+void *lipc_test (lua_State *L, int arg, const struct lipc_class *cls) {
+  struct lipc_handle *h = lipc_testany(L, arg);
+  return h != NULL && h->cls == cls ? h : NULL;
+}
+
+int lipc_checkfd (lua_State *L, int arg) {
+  if (lua_type(L, arg) == LUA_TNUMBER) {
+    lua_Integer n = luaL_checkinteger(L, arg);
+    luaL_argcheck(L, 0 <= n && n <= INT32_MAX, arg, "not a descriptor");
+    return (int)n;
+  }
+  luaL_Stream *f = luaL_testudata(L, arg, LUA_FILEHANDLE);
+  if (f != NULL) {
+    luaL_argcheck(L, f->closef != NULL, arg, "closed file");
+    return fileno(f->f);
+  }
+  struct lipc_handle *h = lipc_testany(L, arg);
+  if (h == NULL) luaL_typeerror(L, arg, "descriptor, file or lipc object");
+  if (h->fd == LIPC_CLOSED) luaL_argerror(L, arg, lua_pushfstring(L, "closed %s", h->cls->label));
+  if (h->fd < 0) luaL_argerror(L, arg, lua_pushfstring(L, "%s has no descriptor", h->cls->label));
+  return h->fd;
+}
+
+int lipc_adopt (lua_State *L, int arg, struct lipc_handle *h, struct lipcsys_fdinfo *ret_info) {
+  lua_Integer n = luaL_checkinteger(L, arg);
+  luaL_argcheck(L, 0 <= n && n <= INT32_MAX, arg, "not a descriptor");
+  if (lipcsys_fdinfo((int)n, ret_info) < 0)
+    luaL_argerror(L, arg, lua_pushfstring(L, "descriptor %d is not open", (int)n));
+  h->io = ret_info->io;
+  h->access = ret_info->access;
+  return (int)n;
+}
+
+/* Takes the descriptor out of the handle and out of every set that knows it. */
+static int takefd (lua_State *L, struct lipc_handle *h) {
+  int fd = h->fd;
+  h->fd = LIPC_CLOSED;
+  if (fd >= 0 && h->watched) {
+    h->watched = false;
+    lipc_cancel(L, fd);
+    if (h->other >= 0) lipc_cancel(L, h->other);
+    for (struct lipc_watch *w = lipc_getstate(L)->watches; w != NULL; w = w->next) w->forget(w, fd);
+  }
+  return fd;
+}
+
+int lipc_shut (lua_State *L, struct lipc_handle *h) {
+  const struct lipc_class *cls = h->cls;
+  int fd = takefd(L, h);
+  if (cls->release != NULL) return cls->release(L, h, fd);
+  return fd >= 0 ? lipcsys_close(fd) : 0;
+}
+
+/* obj:close() -> true | nil, msg, code */
+static int l_close (lua_State *L) {
+  struct lipc_handle *h = lipc_check(L, 1);
+  return lipc_result(L, "close", lipc_isopen(h) ? lipc_shut(L, h) : 0);
+}
+
+/* __gc, __close: as close, and nobody to tell. */
+static int l_gc (lua_State *L) {
+  struct lipc_handle *h = lipc_check(L, 1);
+  if (lipc_isopen(h) || h->cls->release != NULL) lipc_shut(L, h);
+  return 0;
+}
+
+/* obj:detach() -> fd: the descriptor is the caller's from now on */
+static int l_detach (lua_State *L) {
+  struct lipc_handle *h = lipc_checkopen(L, 1);
+  luaL_argcheck(L, h->fd >= 0, 1, "has no descriptor");
+  int fd = takefd(L, h);
+  if (h->cls->release != NULL) h->cls->release(L, h, LIPC_CLOSED);
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+/* obj:fd() -> descriptor */
+static int l_fd (lua_State *L) {
+  struct lipc_handle *h = lipc_checkopen(L, 1);
+  luaL_argcheck(L, h->fd >= 0, 1, "has no descriptor");
+  lua_pushinteger(L, h->fd);
+  return 1;
+}
+
+/* obj:events() -> "r" | "w" | "rw": what its last wait asked for; what pollers of other libraries ask */
+static int l_events (lua_State *L) {
+  struct lipc_handle *h = lipc_checkopen(L, 1);
+  unsigned ev = h->want != 0 ? h->want : h->access & LIPC_IN ? LIPC_IN : h->access;
+  lua_pushstring(L, ev == LIPC_OUT ? "w" : ev == (LIPC_IN | LIPC_OUT) ? "rw" : "r");
+  return 1;
+}
+
+/* obj:timeout() -> 0 | nil: 0 while what was read ahead waits to be taken */
+static int l_timeout (lua_State *L) {
+  struct lipc_handle *h = lipc_checkopen(L, 1);
+  if (h->cls->buffered != NULL && h->cls->buffered(h)) lua_pushinteger(L, 0);
+  else lua_pushnil(L);
+  return 1;
+}
+
+/* obj:settimeout([seconds]) -> obj: the default of its operations; nil: for ever */
+static int l_settimeout (lua_State *L) {
+  struct lipc_handle *h = lipc_checkopen(L, 1);
+  h->timeout = lipc_checktimeout(L, 2, HUGE_VAL);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* obj:stat() -> {type=, dev=, ino=, mode=, size=} | nil, msg, code   -- see fstat(2) */
+static int l_stat (lua_State *L) {
+  struct lipc_handle *h = lipc_checkopen(L, 1);
+  struct lipcsys_fdinfo i;
+  luaL_argcheck(L, h->fd >= 0, 1, "has no descriptor");
+  int r = lipcsys_fdinfo(h->fd, &i);
+  if (r < 0) return lipc_failself(L, "stat", r);
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, i.type);
+  lua_setfield(L, -2, "type");
+  lua_pushinteger(L, (lua_Integer)i.dev);
+  lua_setfield(L, -2, "dev");
+  lua_pushinteger(L, (lua_Integer)i.ino);
+  lua_setfield(L, -2, "ino");
+  lua_pushinteger(L, (lua_Integer)i.mode);
+  lua_setfield(L, -2, "mode");
+  lua_pushinteger(L, (lua_Integer)i.size);
+  lua_setfield(L, -2, "size");
+  return 1;
+}
+
+/* tostring(obj): type, name, descriptor or state */
+static int l_tostring (lua_State *L) {
+  const struct lipc_handle *h = lipc_check(L, 1);
+  bool named = lua_getiuservalue(L, 1, LIPC_UV_NAME) == LUA_TSTRING;
+  lua_pushfstring(L, "%s%s%s", h->cls->tname, named ? " " : "", named ? lua_tostring(L, -1) : "");
+  if (h->fd >= 0) lua_pushfstring(L, "%s (fd %d)", lua_tostring(L, -1), h->fd);
+  else lua_pushfstring(L, "%s (%s)", lua_tostring(L, -1), h->fd == LIPC_CLOSED ? "closed" : "open");
+  return 1;
+}
+
+static const luaL_Reg common[] = {
+  {"close", l_close},     {"detach", l_detach},   {"fd", l_fd},
+  {"pollfd", l_fd},       {"events", l_events},   {"timeout", l_timeout},
+  {"settimeout", l_settimeout}, {"stat", l_stat}, {"__gc", l_gc},
+  {"__close", l_gc},      {"__tostring", l_tostring},
+  {NULL, NULL}
+};
+
+/* Adds those functions that the tables do not have yet: metamethods to mt, the rest to its __index. */
+static void addmethods (lua_State *L, int mt, int index, const luaL_Reg *list) {
+  for (; list->name != NULL; list++) {
+    int into = strncmp(list->name, "__", 2) == 0 ? mt : index;
+    if (lua_getfield(L, into, list->name) == LUA_TNIL) {
+      lua_pushvalue(L, mt);
+      lua_pushcclosure(L, list->func, 1);
+      lua_setfield(L, into, list->name);
+    }
+    lua_pop(L, 1);
+  }
+}
+
+void lipc_class (lua_State *L, const struct lipc_class *cls) {
+  if (!luaL_newmetatable(L, cls->tname)) {
+    lua_pop(L, 1);
+    return;
+  }
+  int mt = lua_gettop(L);
+  lua_newtable(L);
+  lua_pushboolean(L, 1);
+  lua_rawsetp(L, mt, &class_key);
+  for (const luaL_Reg *const *m = cls->methods; *m != NULL; m++) addmethods(L, mt, mt + 1, *m);
+  addmethods(L, mt, mt + 1, common);
+  lua_setfield(L, mt, "__index");
+  lua_pushliteral(L, "locked");
+  lua_setfield(L, mt, "__metatable");
+  lua_pop(L, 1);
+}
+
+int lipc_module (lua_State *L, const luaL_Reg *funcs) {
+  lua_newtable(L);
+  luaL_setfuncs(L, funcs, 0);
+  return 1;
+}
+
+int lipc_register (lua_State *L, const struct lipc_class *cls, const luaL_Reg *funcs) {
+  lipc_class(L, cls);
+  return lipc_module(L, funcs);
+}

@@ -1,0 +1,185 @@
+/* lipc_kit.h - what every binding is made of: objects, failures, options, and the one place that
+** waits.  A binding includes this and lipc_sys.h, and no other binding.
+** SPDX-License-Identifier: MIT */
+#ifndef LIPC_KIT_H
+#define LIPC_KIT_H
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "lipc_sys.h"
+
+#pragma GCC visibility push(hidden)
+
+/* ---- objects ---- */
+
+struct lipc_handle;
+
+/* A kind of object.  One static const per metatable. */
+struct lipc_class {
+  const char *tname; /* the metatable's name, "lipc.eventfd" */
+  const char *label; /* the first word of messages and of tostring, "eventfd" */
+  size_t size;       /* of the struct, whose first member is a struct lipc_handle */
+  int values;        /* user values it needs; the first is LIPC_UV_FREE */
+  const luaL_Reg *const *methods; /* lists, ended by NULL; where a name repeats the first wins */
+  /* Gives the resource back; called once, from close and collection alike, also for a half-built
+  ** object.  fd is the descriptor, already taken out of the handle, or -1.  NULL: close(2). */
+  int (*release) (lua_State *L, struct lipc_handle *h, int fd);
+  /* Whether something can be read without waiting although the descriptor is not ready. */
+  bool (*buffered) (const struct lipc_handle *h);
+};
+
+/* User values of every object. */
+enum { LIPC_UV_NAME = 1, LIPC_UV_GUARD, LIPC_UV_FREE = LIPC_UV_GUARD + 2 };
+
+/* A direction of an object belongs to one coroutine while its call waits in the middle. */
+struct lipc_gate {
+  lua_State *owner; /* for comparison only; alive or not is asked of the gates table */
+  bool contested;   /* somebody waits for the owner to finish */
+};
+
+#define LIPC_CLOSED (-1)
+#define LIPC_NOFD (-2) /* open, but nothing that could be polled */
+
+struct lipc_handle {
+  const struct lipc_class *cls;
+  int fd;          /* LIPC_CLOSED, LIPC_NOFD or a descriptor */
+  unsigned io;     /* LIPC_IO_* */
+  unsigned access; /* the directions it is open for: LIPC_IN, LIPC_OUT */
+  unsigned want;   /* the direction that the last wait asked for */
+  unsigned forkgen; /* lipcsys_forkgen when it was made */
+  int other;       /* what the next wait is for instead of fd; -1: fd itself */
+  bool watched;    /* a poller or scheduler knows the descriptor */
+  double timeout;  /* the default in seconds; HUGE_VAL: for ever */
+  struct lipc_gate gate[2]; /* of LIPC_IN and LIPC_OUT */
+};
+
+#define lipc_isopen(h) ((h)->fd != LIPC_CLOSED)
+
+/* Makes the metatable of a class (once per state).  The kit adds close, detach, fd, pollfd, events,
+** timeout, settimeout, stat and the metamethods where the class has none of its own.  Every method
+** is a closure whose first upvalue is the metatable. */
+void lipc_class (lua_State *L, const struct lipc_class *cls);
+
+/* Pushes the module table with these functions; returns 1. */
+int lipc_module (lua_State *L, const luaL_Reg *funcs);
+
+/* A class and its module in one. */
+int lipc_register (lua_State *L, const struct lipc_class *cls, const luaL_Reg *funcs);
+
+/* Pushes a new object: collectable, and closed until the constructor stores what it acquired. */
+void *lipc_new (lua_State *L, const struct lipc_class *cls);
+
+/* Names the object on top of the stack, for messages and tostring. */
+void lipc_setname (lua_State *L, int idx, const char *name);
+
+/* The argument as an object of the method's own class; lipc_checkopen also refuses a closed one. */
+void *lipc_check (lua_State *L, int arg);
+void *lipc_checkopen (lua_State *L, int arg);
+
+/* The argument as an object of this class, or of any; NULL when it is none. */
+void *lipc_test (lua_State *L, int arg, const struct lipc_class *cls);
+struct lipc_handle *lipc_testany (lua_State *L, int arg);
+
+/* The descriptor behind an argument: a number, an lipc object or a standard Lua file. */
+int lipc_checkfd (lua_State *L, int arg);
+
+/* For fromfd functions: refuses (misuse) what is no open descriptor; fills h->io and h->access and
+** leaves storing h->fd to the caller, after its own test of the type. */
+int lipc_adopt (lua_State *L, int arg, struct lipc_handle *h, struct lipcsys_fdinfo *ret_info);
+
+/* Closes now, without waiting; wakes whoever waits on it.  0 or a negative errno. */
+int lipc_shut (lua_State *L, struct lipc_handle *h);
+
+/* ---- failures ---- */
+
+/* Pushes nil, "op object: reason", "CODE"; returns 3.  err is negative; object may be NULL. */
+int lipc_fail (lua_State *L, const char *op, const char *object, int err);
+
+/* The same of a method: "label:op name: reason", of the object at index 1. */
+int lipc_failself (lua_State *L, const char *op, int err);
+
+/* Pushes true and returns 1, or fails. */
+int lipc_result (lua_State *L, const char *op, int err);
+
+/* ---- options ---- */
+
+/* The options table at idx (may be absent): raises on a key that is not in names (NULL-ended). */
+void lipc_checkopts (lua_State *L, int idx, const char *const names[]);
+lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo, lua_Integer hi,
+                         lua_Integer dflt);
+double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt);
+bool lipc_optbool (lua_State *L, int idx, const char *name, bool dflt);
+/* The string stays valid while the table has it. */
+const char *lipc_optstring (lua_State *L, int idx, const char *name, const char *dflt);
+/* A string argument without NUL inside. */
+const char *lipc_checkpath (lua_State *L, int arg);
+
+/* ---- memory ---- */
+
+/* The state's own allocator: realloc, or free when nsize is 0.  lipc_realloc raises when there is
+** no memory, lipc_tryrealloc returns NULL. */
+void *lipc_realloc (lua_State *L, void *p, size_t osize, size_t nsize);
+void *lipc_tryrealloc (lua_State *L, void *p, size_t osize, size_t nsize);
+
+/* ---- one per Lua state ---- */
+
+/* Somebody who keeps descriptors in a set of his own and must hear of a close before it happens. */
+struct lipc_watch {
+  struct lipc_watch *next, **link;
+  void (*forget) (struct lipc_watch *w, int fd);
+};
+
+#define LIPC_SCRATCH 65536
+
+struct lipc_state {
+  lua_State *main;
+  int wakefd;                      /* readable when a signal callback is due; -1: none */
+  void (*dispatch) (lua_State *L); /* runs what is due; may raise.  Set by the signal binding */
+  struct lipc_watch *watches;
+  char *scratch; /* LIPC_SCRATCH bytes for one system call's data, valid until the next call */
+};
+
+struct lipc_state *lipc_getstate (lua_State *L);
+char *lipc_scratch (lua_State *L);
+void lipc_watch (lua_State *L, struct lipc_watch *w);
+void lipc_unwatch (struct lipc_watch *w);
+
+/* ---- waiting ---- */
+
+/* An operation that may wait.  The step tries once.  Its arguments are at 1 .. t-1 (the object at
+** 1), the deadline is at t, t+1 is the driver's, its own values start at t+2 and are kept between
+** attempts.  It returns how many results it pushed, or lipc_again(events). */
+struct lipc_op {
+  const char *name; /* "read", for messages */
+  int (*step) (lua_State *L, int t);
+  unsigned owns; /* LIPC_IN, LIPC_OUT: the direction is ours until the call ends; 0: none */
+  /* What to return when the wait came to nothing: -ETIMEDOUT, -ECANCELED (closed meanwhile) or
+  ** the error of the wait itself.  NULL: nil, message, code. */
+  int (*giveup) (lua_State *L, int t, int err);
+};
+
+#define lipc_again(events) (-(int)(events)-1)
+
+/* As lipc_again, waiting for another descriptor than the object's own; with is its object or NULL. */
+int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsigned events);
+
+/* The only loop: tries, waits (in the scheduler of this coroutine, or in poll), tries again.  t is
+** the index of the timeout argument, which becomes the deadline. */
+int lipc_drive (lua_State *L, const struct lipc_op *op, int t);
+
+/* Seconds at idx: nil is dflt; negative and NaN are misuse. */
+double lipc_checktimeout (lua_State *L, int idx, double dflt);
+
+/* Lets a pending debug hook (Ctrl-C) and due signal callbacks run; may raise. */
+void lipc_interrupts (lua_State *L);
+
+/* Wakes all that wait on fd in any scheduler of this state. */
+void lipc_cancel (lua_State *L, int fd);
+
+/* Forgets every scheduler: for a forked child, which runs under none. */
+void lipc_forgetschedulers (lua_State *L);
+
+#pragma GCC visibility pop
+#endif
