@@ -7,7 +7,7 @@ if not ok then
   error("run the specs by `make test` (TEST=spec/x_spec.lua for one): " .. tostring(hoststate), 0)
 end
 
-local before, loaded, patience
+local before, loaded, globals, patience
 
 -- The tests of a file are still referenced here; let go of what they hold.
 local function forget(element)
@@ -20,6 +20,8 @@ end
 busted.subscribe({ "file", "start" }, function()
   loaded = {}
   for name in pairs(package.loaded) do loaded[name] = true end
+  globals = {}
+  for name in next, _G do globals[name] = true end
   collectgarbage()
   collectgarbage()
   before = hoststate.take()
@@ -30,6 +32,10 @@ end)
 -- First of the subscribers, so that the closing line of a file knows the result.
 busted.subscribe({ "file", "end" }, function(element)
   forget(element)
+  element.env = nil
+  for name in next, _G do
+    if not globals[name] then rawset(_G, name, nil) end
+  end
   for name in pairs(package.loaded) do
     if not loaded[name] then package.loaded[name] = nil end
   end

@@ -5,10 +5,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -169,8 +172,40 @@ static int l_dup (lua_State *L) {
   return 1;
 }
 
+static int l_close (lua_State *L) {
+  lua_pushboolean(L, close((int)luaL_checkinteger(L, 1)) == 0);
+  return 1;
+}
+
 static int l_chdir (lua_State *L) {
   return luaL_fileresult(L, chdir(luaL_checkstring(L, 1)) == 0, NULL);
+}
+
+static int l_umask (lua_State *L) {
+  lua_pushinteger(L, umask((mode_t)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+static void *sleeper (void *unused) {
+  sleep(60);
+  return unused;
+}
+
+static int l_thread (lua_State *L) {
+  pthread_t t;
+  if (pthread_create(&t, NULL, sleeper, NULL) != 0) return luaL_error(L, "pthread_create");
+  pthread_detach(t);
+  return 0;
+}
+
+/* map(): a mapping of a memfd that is already closed */
+static int l_map (lua_State *L) {
+  int fd = memfd_create("lipc-probe", MFD_CLOEXEC);
+  if (fd < 0 || ftruncate(fd, 4096) != 0) return luaL_error(L, "memfd_create");
+  void *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+  close(fd);
+  if (p == MAP_FAILED) return luaL_error(L, "mmap");
+  return 0;
 }
 
 static const luaL_Reg funcs[] = {
@@ -188,7 +223,11 @@ static const luaL_Reg funcs[] = {
   {"block", l_block},
   {"fork", l_fork},
   {"dup", l_dup},
+  {"close", l_close},
   {"chdir", l_chdir},
+  {"umask", l_umask},
+  {"thread", l_thread},
+  {"map", l_map},
   {NULL, NULL},
 };
 
