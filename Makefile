@@ -12,6 +12,7 @@ CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 LUA ?= $(or $(firstword $(shell command -v lua5.4 lua54)),lua)
 LUA_VERSION = 5.4
+LUA_LIB ?= -llua$(LUA_VERSION)
 # the first directory with Lua's headers: pkg-config knows, or one of the usual places
 LUA_INCDIR ?= $(shell for d in $$(pkg-config --variable=includedir lua5.4 2>/dev/null \
 	    || pkg-config --variable=includedir lua-5.4 2>/dev/null)/lua5.4 \
@@ -96,17 +97,21 @@ $(CORE): $(SRCS:src/%.c=$(B)/obj/%.o)
 $(B)/asan/lib/lipc/core.so: $(SRCS:src/%.c=$(B)/asan/obj/%.o)
 	@mkdir -p $(@D)
 	$(call SAY,ld)
-	$(Q)$(CC) -shared $(SANITIZE) -pthread -o $@ $^
+	$(Q)$(CC) -shared $(SANITIZE) -Wl,-z,nodelete -pthread -o $@ $^
 
 # what the specs need: a module that reads this process's state, host programs in C
 $(PROBE): spec/support/probe.c $(B)/obj/.flags
 	@mkdir -p $(@D)
 	$(call SAY,cc)
 	$(Q)$(COMPILE) $(CPPFLAGS) $(CFLAGS) -shared -o $@ $<
+$(B)/asan/nopreload.so: spec/support/nopreload.c
+	@mkdir -p $(@D)
+	$(call SAY,cc)
+	$(Q)$(COMPILE) $(CFLAGS) -shared -o $@ $<
 $(B)/host/%: spec/host/%.c $(B)/obj/.flags
 	@mkdir -p $(@D)
 	$(call SAY,cc)
-	$(Q)$(COMPILE) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -Wl,-E -o $@ $< -llua5.4 -ldl
+	$(Q)$(COMPILE) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -Wl,-E -o $@ $< $(LUA_LIB)
 
 -include $(wildcard $(B)/obj/*.d $(B)/asan/obj/*.d $(B)/host/*.d)
 
@@ -138,7 +143,7 @@ format: ## rewrite the C sources in the project's format
 asan: ## the suite under AddressSanitizer and UndefinedBehaviorSanitizer, with leak detection
 	@$(DEPS) 'make asan' $(DEPS_ASAN)
 	@$(SUB) asan-run
-asan-run: all static $(B)/asan/lib/lipc/core.so $(PROBE) $(HOSTS)
+asan-run: all static $(B)/asan/lib/lipc/core.so $(B)/asan/nopreload.so $(PROBE) $(HOSTS)
 	@CC='$(CC)' $(SPECS) asan $(TEST)
 
 valgrind: ## the suite under valgrind (TEST=... for some files: it is slow)
