@@ -1,0 +1,3 @@
+-- Loading the module, with every mechanism it has.
+local ipc = require "lipc.core"
+assert(type(ipc) == "table")

@@ -1,0 +1,238 @@
+/* probe.c - what the leak check cannot read from /proc by plain Lua: signal dispositions with their
+** handlers, the mask, descriptors with their flags, directories, and a pause.  For specs only.
+** SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lua.h"
+#include "lauxlib.h"
+
+/* dispositions() -> {[signal] = "handler flags mask"} */
+static int l_dispositions (lua_State *L) {
+  lua_newtable(L);
+  for (int s = 1; s < NSIG; s++) {
+    struct sigaction sa;
+    if (sigaction(s, NULL, &sa) != 0) continue; /* the two that threads keep for themselves */
+    unsigned long long mask = 0;
+    for (int m = 1; m < NSIG; m++)
+      if (sigismember(&sa.sa_mask, m) == 1) mask |= 1ULL << (m - 1);
+    void (*h)(int) = sa.sa_handler;
+    lua_pushfstring(L, "%s", h == SIG_DFL ? "default" : h == SIG_IGN ? "ignored" : "handler");
+    if (h != SIG_DFL && h != SIG_IGN) {
+      char more[80];
+      snprintf(more, sizeof more, " %p flags %x mask %llx", (void *)(size_t)h,
+               (unsigned)sa.sa_flags, mask);
+      lua_pushstring(L, more);
+      lua_concat(L, 2);
+    }
+    lua_rawseti(L, -2, s);
+  }
+  return 1;
+}
+
+/* mask() -> the blocked signals of this thread as a hexadecimal string */
+static int l_mask (lua_State *L) {
+  sigset_t set;
+  unsigned long long mask = 0;
+  sigprocmask(SIG_BLOCK, NULL, &set);
+  for (int m = 1; m < NSIG; m++)
+    if (sigismember(&set, m) == 1) mask |= 1ULL << (m - 1);
+  char hex[24];
+  snprintf(hex, sizeof hex, "%llx", mask);
+  lua_pushstring(L, hex);
+  return 1;
+}
+
+/* altstack() -> "none" | "address size": the alternate signal stack of this thread */
+static int l_altstack (lua_State *L) {
+  stack_t ss;
+  char text[60];
+  sigaltstack(NULL, &ss);
+  snprintf(text, sizeof text, "%p %zu", ss.ss_sp, ss.ss_size);
+  lua_pushstring(L, (ss.ss_flags & SS_DISABLE) ? "none" : text);
+  return 1;
+}
+
+/* list(dir) -> array of names | nil, message */
+static int l_list (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  DIR *d = opendir(path);
+  if (!d) return luaL_fileresult(L, 0, path);
+  lua_newtable(L);
+  lua_Integer n = 0;
+  for (struct dirent *e; (e = readdir(d)) != NULL;) {
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+    lua_pushstring(L, e->d_name);
+    lua_rawseti(L, -2, ++n);
+  }
+  closedir(d);
+  return 1;
+}
+
+/* fds() -> {[fd] = "target flags"}, without the one used for looking */
+static int l_fds (lua_State *L) {
+  DIR *d = opendir("/proc/self/fd");
+  if (!d) return luaL_fileresult(L, 0, "/proc/self/fd");
+  lua_newtable(L);
+  for (struct dirent *e; (e = readdir(d)) != NULL;) {
+    char target[512], path[64];
+    int fd = atoi(e->d_name);
+    if (e->d_name[0] == '.' || fd == dirfd(d)) continue;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, target, sizeof target);
+    if (n < 0) n = 0;
+    lua_pushlstring(L, target, (size_t)n);
+    lua_pushfstring(L, " flags %d%s", fcntl(fd, F_GETFL) & ~O_LARGEFILE,
+                    fcntl(fd, F_GETFD) & FD_CLOEXEC ? " cloexec" : "");
+    lua_concat(L, 2);
+    lua_rawseti(L, -2, fd);
+  }
+  closedir(d);
+  return 1;
+}
+
+/* readlink(path) -> string | nil, message */
+static int l_readlink (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  char target[4096];
+  ssize_t n = readlink(path, target, sizeof target);
+  if (n < 0) return luaL_fileresult(L, 0, path);
+  lua_pushlstring(L, target, (size_t)n);
+  return 1;
+}
+
+/* pause(seconds): between two looks at something that is on its way to vanish */
+static int l_pause (lua_State *L) {
+  lua_Number s = luaL_checknumber(L, 1);
+  struct timespec t = {(time_t)s, (long)((s - (lua_Number)(time_t)s) * 1e9)};
+  while (nanosleep(&t, &t) != 0 && errno == EINTR) {}
+  return 0;
+}
+
+/* now() -> seconds on the monotonic clock */
+static int l_now (lua_State *L) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+  return 1;
+}
+
+static int l_getpid (lua_State *L) {
+  lua_pushinteger(L, getpid());
+  return 1;
+}
+
+static int l_getuid (lua_State *L) {
+  lua_pushinteger(L, getuid());
+  return 1;
+}
+
+/* Ways to misbehave, with which the leak check itself is tested. */
+
+/* ignore(signal): leaves a disposition changed */
+static int l_ignore (lua_State *L) {
+  signal((int)luaL_checkinteger(L, 1), SIG_IGN);
+  return 0;
+}
+
+/* block(signal): leaves the mask changed */
+static int l_block (lua_State *L) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, (int)luaL_checkinteger(L, 1));
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  return 0;
+}
+
+/* fork([zombie]) -> pid: leaves a child behind, running for a minute or dead and not waited for */
+static int l_fork (lua_State *L) {
+  int zombie = lua_toboolean(L, 1);
+  pid_t pid = fork();
+  if (pid == 0) {
+    if (!zombie) sleep(60);
+    _exit(0);
+  }
+  lua_pushinteger(L, pid);
+  return 1;
+}
+
+static int l_dup (lua_State *L) {
+  lua_pushinteger(L, dup((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+static int l_close (lua_State *L) {
+  lua_pushboolean(L, close((int)luaL_checkinteger(L, 1)) == 0);
+  return 1;
+}
+
+static int l_chdir (lua_State *L) {
+  return luaL_fileresult(L, chdir(luaL_checkstring(L, 1)) == 0, NULL);
+}
+
+static int l_umask (lua_State *L) {
+  lua_pushinteger(L, umask((mode_t)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+static void *sleeper (void *unused) {
+  sleep(60);
+  return unused;
+}
+
+static int l_thread (lua_State *L) {
+  pthread_t t;
+  if (pthread_create(&t, NULL, sleeper, NULL) != 0) return luaL_error(L, "pthread_create");
+  pthread_detach(t);
+  return 0;
+}
+
+/* map(): a mapping of a memfd that is already closed */
+static int l_map (lua_State *L) {
+  int fd = memfd_create("lipc-probe", MFD_CLOEXEC);
+  if (fd < 0 || ftruncate(fd, 4096) != 0) return luaL_error(L, "memfd_create");
+  void *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+  close(fd);
+  if (p == MAP_FAILED) return luaL_error(L, "mmap");
+  return 0;
+}
+
+static const luaL_Reg funcs[] = {
+  {"dispositions", l_dispositions},
+  {"mask", l_mask},
+  {"altstack", l_altstack},
+  {"list", l_list},
+  {"fds", l_fds},
+  {"readlink", l_readlink},
+  {"pause", l_pause},
+  {"now", l_now},
+  {"getpid", l_getpid},
+  {"getuid", l_getuid},
+  {"ignore", l_ignore},
+  {"block", l_block},
+  {"fork", l_fork},
+  {"dup", l_dup},
+  {"close", l_close},
+  {"chdir", l_chdir},
+  {"umask", l_umask},
+  {"thread", l_thread},
+  {"map", l_map},
+  {NULL, NULL},
+};
+
+int luaopen_support_probe (lua_State *L);
+int luaopen_support_probe (lua_State *L) {
+  luaL_newlib(L, funcs);
+  return 1;
+}
