@@ -334,6 +334,11 @@ static int flush_some (Stream *s) {
   return 0;
 }
 
+int lipc_stream_flushsome (Stream *s) {
+  own_buffer(s);
+  return flush_some(s);
+}
+
 /* Of the strings at first .. last, those bytes that come after `done`. */
 static int gather (lua_State *L, int first, int last, size_t done, struct lipcsys_piece *p) {
   int n = 0;
@@ -527,6 +532,12 @@ int lipc_stream_release (lua_State *L, struct lipc_handle *h, int fd) {
   s->rcap = s->rpos = s->rend = s->wcap = s->wpos = s->wend = 0;
   s->vbuf = LIPC_VBUF_NO;
   return fd >= 0 ? lipcsys_close(fd) : 0;
+}
+
+Stream *lipc_stream_test (struct lipc_handle *h) {
+  for (const luaL_Reg *const *m = h->cls->methods; *m != NULL; m++)
+    if (*m == lipc_stream_reads || *m == lipc_stream_writes) return (Stream *)h;
+  return NULL;
 }
 
 bool lipc_stream_buffered (const struct lipc_handle *h) {

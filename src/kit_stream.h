@@ -30,5 +30,11 @@ extern const luaL_Reg lipc_stream_reads[], lipc_stream_writes[];
 int lipc_stream_release (lua_State *L, struct lipc_handle *h, int fd);
 bool lipc_stream_buffered (const struct lipc_handle *h);
 
+/* The object as a stream, or NULL when its class is none. */
+Stream *lipc_stream_test (struct lipc_handle *h);
+
+/* One attempt to write what setvbuf holds back: 0 when nothing is left of it. */
+int lipc_stream_flushsome (Stream *s);
+
 #pragma GCC visibility pop
 #endif
