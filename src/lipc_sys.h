@@ -18,6 +18,8 @@
 /* Conditions that are errors to lipc and not to the kernel; used negated, as an errno is. */
 #define LIPC_EEOF 0x7001    /* the stream has ended: code "EOF" */
 #define LIPC_ENUMBER 0x7002 /* what was to be read is no numeral: code "EINVAL" */
+#define LIPC_ENOTFIFO 0x7011 /* something else has that name: code "EINVAL" */
+#define LIPC_ESYMLINK 0x7012 /* a symbolic link, which is not followed: code "ELOOP" */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written
 ** into buf, which is returned.  Both take a positive number. */
@@ -105,12 +107,65 @@ int lipcsys_setpipesize (int fd, size_t size, size_t *ret_size);
 int lipcsys_splice (int from, int to, size_t size, size_t *ret_n);
 int lipcsys_tee (int from, int to, size_t size, size_t *ret_n);
 
+/* ---- FIFOs ---- */
+
+/* What tells one file from another that has taken its name. */
+struct lipcsys_fileid {
+  uint64_t dev, ino;
+};
+
+/* The mode is changed by the umask, as mkfifo(3) says.  -- see mknod(2) */
+int lipcsys_mkfifo (const char *path, unsigned mode, bool bymknod);
+
+/* 0, -LIPC_ENOTFIFO or -LIPC_ESYMLINK. */
+int lipcsys_isfifo (const char *path);
+
+/* Never blocks; opens nothing but a FIFO (-LIPC_ENOTFIFO) and follows no symbolic link
+** (-LIPC_ESYMLINK).  -ENXIO (*ret_id is set): nobody has it open to read.  -- see fifo(7), open(2) */
+int lipcsys_openfifo (const char *path, unsigned access, int *ret_fd, struct lipcsys_fileid *ret_id);
+
+/* Whether somebody has the other end of a FIFO open now: 0 or -EAGAIN.  The only way to see a silent
+** writer is to read, so *ret_seen may tell that there is a byte, to be put before what is read next;
+** or that a writer was there since the opening, and left.  In blocking mode a writer is seen only by
+** what it has written. */
+#define LIPC_SAWBYTE 1u
+#define LIPC_SAWLEAVE 2u
+int lipcsys_haspeer (int fd, unsigned io, unsigned dir, char *ret_byte, unsigned *ret_seen);
+
+/* Removes a FIFO and nothing else; only this very one unless `only` is NULL.  -- see unlink(2) */
+int lipcsys_unlinkfifo (const char *path, const struct lipcsys_fileid *only);
+
+/* The path with the working directory before it, if it is relative. */
+int lipcsys_abspath (const char *path, char *buf, size_t size);
+
 /* ---- eventfd ---- */
 
 int lipcsys_eventfd (unsigned initial, bool semaphore, int *ret_fd);
 
 /* Whether an open descriptor is an eventfd. */
 bool lipcsys_iseventfd (int fd);
+
+/* ---- timers ---- */
+
+enum lipcsys_clock { LIPC_CLOCK_MONOTONIC, LIPC_CLOCK_REALTIME, LIPC_CLOCK_BOOTTIME };
+
+/* Seconds on that clock. */
+int lipcsys_clocknow (enum lipcsys_clock clock, double *ret_now);
+
+int lipcsys_timer (enum lipcsys_clock clock, int *ret_fd);
+
+#define LIPC_TIMER_ABSOLUTE 1u
+#define LIPC_TIMER_CANCEL 2u /* reading fails with ECANCELED when somebody sets the clock */
+
+/* first: when it fires, from now or on its clock; < 0: never.  interval: 0 is once.
+** -- see timerfd_settime(2) */
+int lipcsys_settimer (int fd, double first, double interval, unsigned flags);
+
+/* *ret_left is 0 when it is disarmed. */
+int lipcsys_gettimer (int fd, double *ret_left, double *ret_interval);
+
+/* Whether an open descriptor is a timer. */
+bool lipcsys_istimer (int fd);
 
 /* ---- this process ---- */
 

@@ -31,6 +31,8 @@ const char *lipcsys_errname (int err) {
   switch (err) {
     case LIPC_EEOF: return "EOF";
     case LIPC_ENUMBER: return "EINVAL";
+    case LIPC_ENOTFIFO: return "EINVAL";
+    case LIPC_ESYMLINK: return "ELOOP";
     E(E2BIG);
     E(EACCES);
     E(EADDRINUSE);
@@ -116,6 +118,8 @@ const char *lipcsys_errname (int err) {
 const char *lipcsys_errtext (int err, char *buf, size_t size) {
   if (err == LIPC_EEOF) return "end of stream";
   if (err == LIPC_ENUMBER) return "malformed number";
+  if (err == LIPC_ENOTFIFO) return "not a FIFO";
+  if (err == LIPC_ESYMLINK) return "a symbolic link, not a FIFO";
   if (err == ETIMEDOUT) return "timed out"; /* the C library's text speaks of a connection */
 #ifdef __GLIBC__
   return strerror_r(err, buf, size);
