@@ -77,14 +77,19 @@ struct numeral {
   const char *p;
   size_t i, n;
   bool more; /* ran into the end of the buffer */
+  bool over; /* too long: no numeral */
 };
 
 static bool accept_one (struct numeral *u, const char *set) {
-  if (u->i >= u->n || u->i >= 200) {
-    u->more = u->i >= u->n;
+  if (u->i >= u->n) {
+    u->more = true;
     return false;
   }
-  if (u->p[u->i] == '\0' || strchr(set, u->p[u->i]) == NULL) return false;
+  if (u->over || u->p[u->i] == '\0' || strchr(set, u->p[u->i]) == NULL) return false;
+  if (u->i == 200) {
+    u->over = true;
+    return false;
+  }
   u->i++;
   return true;
 }
@@ -99,7 +104,7 @@ static struct match match_number (const char *p, size_t n, bool last) {
   struct match m = {MORE, 0, 0, 0};
   size_t blank = 0;
   while (blank < n && isspace((unsigned char)p[blank])) blank++;
-  struct numeral u = {p + blank, 0, n - blank, false};
+  struct numeral u = {p + blank, 0, n - blank, false, false};
   const char *digits = "0123456789", *exponent = "eE";
   int count = 0;
   accept_one(&u, "+-");
@@ -121,7 +126,8 @@ static struct match match_number (const char *p, size_t n, bool last) {
   m.take = blank + u.i;
   m.skip = blank;
   m.len = u.i;
-  m.verdict = m.take == n && u.i == 0 ? NOTHING : u.i == 0 ? NONUMBER : FOUND;
+  if (u.i > 0 && !u.over) m.verdict = FOUND;
+  else m.verdict = m.take == n && !u.over ? NOTHING : NONUMBER;
   return m;
 }
 
@@ -213,7 +219,7 @@ static int read_step (lua_State *L, int t) {
     }
     /* all there, or the stream has no more of what the current format wants */
     int top = lua_gettop(L), got = (int)s->format;
-    if (m.verdict == NONUMBER) got++;
+    if (m.verdict == NONUMBER || m.verdict == NOTHING) got++; /* for the blanks before it */
     bool good = take_formats(L, s, 2, got, s->ended) && got == n && r == 0;
     if (!good)
       lipc_failself(L, "read", m.verdict == NOTHING ? -LIPC_EEOF : r < 0 ? r : -LIPC_ENUMBER);
@@ -450,8 +456,7 @@ static int l_stream_write (lua_State *L) {
 static int flush_step (lua_State *L, int t) {
   Stream *s = lua_touserdata(L, 1);
   (void)t;
-  own_buffer(s);
-  int r = flush_some(s);
+  int r = lipc_stream_flushsome(s);
   if (r == -EAGAIN) return lipc_again(LIPC_OUT);
   if (r < 0) return lipc_failself(L, "flush", r);
   lua_pushvalue(L, 1);
@@ -465,27 +470,34 @@ static int l_stream_flush (lua_State *L) {
   return lipc_drive(L, &flush_op, 2);
 }
 
+static const char *const vbuf_names[] = {"no", "full", "line", NULL};
+
+static int setvbuf_step (lua_State *L, int t) {
+  Stream *s = lua_touserdata(L, 1);
+  enum lipc_vbuf mode = (enum lipc_vbuf)luaL_checkoption(L, 2, NULL, vbuf_names);
+  (void)t;
+  int r = lipc_stream_flushsome(s);
+  if (r == -EAGAIN) return lipc_again(LIPC_OUT);
+  if (r < 0) return lipc_failself(L, "setvbuf", r);
+  size_t cap = mode == LIPC_VBUF_NO ? 0 : (size_t)luaL_optinteger(L, 3, FIRSTBUF);
+  s->vbuf = LIPC_VBUF_NO; /* in case that there is no memory */
+  s->wbuf = lipc_realloc(L, s->wbuf, s->wcap, cap);
+  s->wcap = cap;
+  s->vbuf = mode;
+  lua_pushvalue(L, 1);
+  return 1;
+}
+static const struct lipc_op setvbuf_op = {"setvbuf", setvbuf_step, LIPC_OUT, NULL};
+
 /* s:setvbuf("no" | "full" | "line"[, size]) -> s | nil, msg, code: writing only; flushes first
 ** -- see setvbuf(3) */
 static int l_stream_setvbuf (lua_State *L) {
-  static const char *const modes[] = {"no", "full", "line", NULL};
-  Stream *s = check_direction(L, LIPC_OUT);
-  enum lipc_vbuf mode = (enum lipc_vbuf)luaL_checkoption(L, 2, NULL, modes);
+  check_direction(L, LIPC_OUT);
+  luaL_checkoption(L, 2, NULL, vbuf_names);
   lua_Integer size = luaL_optinteger(L, 3, FIRSTBUF);
   luaL_argcheck(L, 0 < size && size <= INT_MAX, 3, "size out of range");
-  own_buffer(s);
-  if (s->wend > s->wpos) {
-    int r = flush_some(s);
-    if (r < 0) return lipc_failself(L, "setvbuf", r);
-  }
-  s->vbuf = LIPC_VBUF_NO;
-  size_t cap = mode == LIPC_VBUF_NO ? 0 : (size_t)size;
-  s->wbuf = lipc_realloc(L, s->wbuf, s->wcap, cap);
-  s->wcap = cap;
-  s->wpos = s->wend = 0;
-  s->vbuf = mode;
-  lua_settop(L, 1);
-  return 1;
+  lua_settop(L, 3);
+  return lipc_drive(L, &setvbuf_op, 4);
 }
 
 /* ---- closing ---- */
