@@ -211,7 +211,8 @@ static int waitfd (const struct lipc_handle *h) {
 }
 
 /* Blocks the thread until something may have changed.  events 0: there is nothing to poll for. */
-static int block (lua_State *L, const struct lipc_handle *h, unsigned events, double deadline) {
+static int block (lua_State *L, const struct lipc_op *op, int t, unsigned events, double deadline) {
+  const struct lipc_handle *h = lua_touserdata(L, 1);
   bool wake = false;
   double seconds = SLICE;
   lipc_interrupts(L);
@@ -220,7 +221,9 @@ static int block (lua_State *L, const struct lipc_handle *h, unsigned events, do
     if (seconds > SLICE) seconds = SLICE;
     if (seconds < 0) seconds = 0;
   }
-  int r = lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds, &wake);
+  int r = h->cls->block != NULL
+            ? h->cls->block(L, op, t, seconds)
+            : lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds, &wake);
   if (r == -EINTR || r == -ETIMEDOUT || wake) {
     lipc_interrupts(L);
     return 0;
@@ -232,8 +235,25 @@ static int giveup (lua_State *L, const struct lipc_op *op, int t, int err) {
   return op->giveup != NULL ? op->giveup(L, t, err) : lipc_failself(L, op->name, err);
 }
 
-/* What the driver knows about a call, packed into the one integer that survives a yield. */
-enum { HAS_DEADLINE = 1, HAS_GATE = 2, FLAGBITS = 2 };
+/* What the driver knows about a call, packed into the one integer that survives a yield: two flags,
+** and above them how often it has paused for want of a descriptor. */
+enum { HAS_DEADLINE = 1, HAS_GATE = 2, PAUSE = 4, PAUSES = 7, FLAGBITS = 5 };
+
+/* How long a coroutine may be left alone although its deadline is later: one that waits for another
+** to leave hears nothing when that one dies; one without a descriptor hears nothing at all. */
+static double longest (const struct lipc_handle *h, const struct lipc_op *op, unsigned events,
+                       int *flags, double deadline) {
+  double s = HUGE_VAL;
+  if (events == 0 && op->owns) {
+    s = 0.1;
+  } else if (h->cls->block != NULL && h->fd < 0) {
+    s = 50e-6 * (1 << *flags / PAUSE);
+    if (s > 5e-3) s = 5e-3;
+    if (*flags / PAUSE < PAUSES) *flags += PAUSE;
+  }
+  if (s < HUGE_VAL) s += lipcsys_now();
+  return s < deadline ? s : deadline;
+}
 
 static int resumed (lua_State *L, int status, lua_KContext ctx);
 
@@ -267,18 +287,16 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
     }
     if (events != 0) h->want = events;
     if (push_waiter(L)) {
+      double until = longest(h, op, events, &flags, deadline);
       lua_getfield(L, -1, "wait");
       lua_pushinteger(L, (lua_Integer)t << FLAGBITS | flags);
       lua_replace(L, -3);
-      if (h->fd >= 0) {
-        h->watched = true;
-        lua_pushinteger(L, waitfd(h));
-      } else {
-        lua_pushnil(L);
-      }
-      if (events == 0) lua_pushnil(L);
+      if (h->fd >= 0) h->watched = true;
+      if (waitfd(h) >= 0) lua_pushinteger(L, waitfd(h));
+      else lua_pushnil(L);
+      if (events == 0 || waitfd(h) < 0) lua_pushnil(L);
       else lua_pushstring(L, events == LIPC_IN ? "r" : events == LIPC_OUT ? "w" : "rw");
-      if (deadline < HUGE_VAL) lua_pushnumber(L, deadline);
+      if (until < HUGE_VAL) lua_pushnumber(L, until);
       else lua_pushnil(L);
       lua_callk(L, 3, 0, (lua_KContext)op, resumed);
       lua_pop(L, 1);
@@ -289,7 +307,7 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
         if (each_scheduler(L, "running", -1))
           luaL_error(L, "cannot wait here: this would block the running loop for ever");
       }
-      int r = block(L, h, events, deadline);
+      int r = block(L, op, t, events, deadline);
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
@@ -307,7 +325,8 @@ static int resumed (lua_State *L, int status, lua_KContext ctx) {
 }
 
 int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
-  const struct lipc_handle *h = lipc_checkopen(L, 1);
+  struct lipc_handle *h = lipc_checkopen(L, 1);
+  h->other = -1; /* of a call that gave up */
   lua_settop(L, t + 1);
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
   if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
@@ -366,18 +385,24 @@ static const struct lipc_op sleep_op = {"sleep", sleep_step, 0, sleep_over};
 
 /* sleep(seconds) -> true: lets the other coroutines of the scheduler run meanwhile */
 static int l_sleep (lua_State *L) {
+  double s = luaL_checknumber(L, 1);
+  lipc_checktimeout(L, 1, 0);
+  lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2)); /* an object that is never ready */
-  lua_insert(L, 1);
-  if (luaL_checknumber(L, 2) == 0) { /* still lets the others run */
-    lua_settop(L, 1);
-    lua_pushnumber(L, 1e-9);
-  }
+  lua_pushnumber(L, s > 0 ? s : 1e-9);   /* 0 still lets the others run */
   return lipc_drive(L, &sleep_op, 2);
 }
 
 /* now() -> seconds on the monotonic clock   -- see clock_gettime(2) */
 static int l_now (lua_State *L) {
   lua_pushnumber(L, lipcsys_now());
+  return 1;
+}
+
+/* forks() -> count: how many forks lie between this process and the one that loaded lipc; for what
+** must begin anew in a child */
+static int l_forks (lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)lipcsys_forkgen);
   return 1;
 }
 
@@ -389,6 +414,7 @@ static const struct lipc_class clock_class = {
 static const luaL_Reg funcs[] = {
   {"setwaiter", l_setwaiter},
   {"now", l_now},
+  {"forks", l_forks},
   {NULL, NULL}
 };
 
