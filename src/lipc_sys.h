@@ -15,7 +15,7 @@
 /* ---- errors ---- */
 
 /* Conditions that are errors to lipc and not to the kernel; used negated, as an errno is. */
-#define LIPC_EEOF 0x7001    /* the stream has ended: code "EOF" */
+#define LIPC_EEOF    0x7001 /* the stream has ended: code "EOF" */
 #define LIPC_ENUMBER 0x7002 /* what was to be read is no numeral: code "EINVAL" */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written
@@ -26,7 +26,7 @@ const char *lipcsys_errtext (int err, char *buf, size_t size);
 /* ---- time and waiting ---- */
 
 /* Directions, as waited for. */
-#define LIPC_IN 1u
+#define LIPC_IN  1u
 #define LIPC_OUT 2u
 
 /* Seconds on the monotonic clock. */
@@ -40,20 +40,21 @@ int lipcsys_wait (int fd, unsigned events, int wakefd, double seconds, bool *ret
 /* ---- descriptors ---- */
 
 /* How a descriptor is to be read and written without blocking and without SIGPIPE. */
-#define LIPC_IO_NONBLOCK 1u  /* O_NONBLOCK is set: read and write simply try */
-#define LIPC_IO_SOCKET 2u    /* MSG_DONTWAIT and MSG_NOSIGNAL do it */
-#define LIPC_IO_PIPE 4u      /* writing may raise SIGPIPE */
-#define LIPC_IO_REGULAR 8u   /* always ready; cannot be polled by epoll */
+#define LIPC_IO_NONBLOCK   1u /* O_NONBLOCK is set: read and write simply try */
+#define LIPC_IO_SOCKET     2u /* MSG_DONTWAIT and MSG_NOSIGNAL do it */
+#define LIPC_IO_PIPE       4u /* writing may raise SIGPIPE */
+#define LIPC_IO_REGULAR    8u /* always ready; cannot be polled by epoll */
 #define LIPC_IO_NONOSIGNAL 16u /* learnt: this kernel has no RWF_NOSIGNAL */
-#define LIPC_IO_NONOWAIT 32u   /* learnt: no RWF_NOWAIT for this descriptor */
+#define LIPC_IO_NONOWAIT   32u /* learnt: no RWF_NOWAIT for this descriptor */
 
 struct lipcsys_fdinfo {
-  unsigned io;     /* LIPC_IO_* */
+  unsigned io; /* LIPC_IO_* */
   unsigned access; /* LIPC_IN, LIPC_OUT or both */
-  const char *type; /* "fifo", "socket", "file", "directory", "char device", "block device", "other" */
-  bool listening;  /* a socket that listens */
+  const char
+    *type; /* "fifo", "socket", "file", "directory", "char device", "block device", "other" */
+  bool listening; /* a socket that listens */
   uint64_t dev, ino, size;
-  unsigned mode;   /* permission bits */
+  unsigned mode; /* permission bits */
 };
 
 /* What an open descriptor is.  -EBADF.  -- see fstat(2), fcntl(2) */

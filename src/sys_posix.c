@@ -30,84 +30,85 @@
 const char *lipcsys_errname (int err) {
   switch (err) {
     case LIPC_EEOF: return "EOF";
-    case LIPC_ENUMBER: return "EINVAL";
-    E(E2BIG);
-    E(EACCES);
-    E(EADDRINUSE);
-    E(EADDRNOTAVAIL);
-    E(EAFNOSUPPORT);
-    E(EAGAIN);
-    E(EALREADY);
-    E(EBADF);
-    E(EBADMSG);
-    E(EBUSY);
-    E(ECANCELED);
-    E(ECHILD);
-    E(ECONNABORTED);
-    E(ECONNREFUSED);
-    E(ECONNRESET);
-    E(EDEADLK);
-    E(EDESTADDRREQ);
-    E(EDOM);
-    E(EDQUOT);
-    E(EEXIST);
-    E(EFAULT);
-    E(EFBIG);
-    E(EHOSTUNREACH);
-    E(EIDRM);
-    E(EILSEQ);
-    E(EINPROGRESS);
-    E(EINTR);
-    E(EINVAL);
-    E(EIO);
-    E(EISCONN);
-    E(EISDIR);
-    E(ELOOP);
-    E(EMFILE);
-    E(EMLINK);
-    E(EMSGSIZE);
-    E(ENAMETOOLONG);
-    E(ENETDOWN);
-    E(ENETRESET);
-    E(ENETUNREACH);
-    E(ENFILE);
-    E(ENOBUFS);
-    E(ENODEV);
-    E(ENOENT);
-    E(ENOEXEC);
-    E(ENOLCK);
-    E(ENOMEM);
-    E(ENOMSG);
-    E(ENOPROTOOPT);
-    E(ENOSPC);
-    E(ENOSYS);
-    E(ENOTBLK);
-    E(ENOTCONN);
-    E(ENOTDIR);
-    E(ENOTEMPTY);
-    E(ENOTRECOVERABLE);
-    E(ENOTSOCK);
-    E(ENOTSUP);
-    E(ENOTTY);
-    E(ENXIO);
+    case LIPC_ENUMBER:
+      return "EINVAL";
+      E(E2BIG);
+      E(EACCES);
+      E(EADDRINUSE);
+      E(EADDRNOTAVAIL);
+      E(EAFNOSUPPORT);
+      E(EAGAIN);
+      E(EALREADY);
+      E(EBADF);
+      E(EBADMSG);
+      E(EBUSY);
+      E(ECANCELED);
+      E(ECHILD);
+      E(ECONNABORTED);
+      E(ECONNREFUSED);
+      E(ECONNRESET);
+      E(EDEADLK);
+      E(EDESTADDRREQ);
+      E(EDOM);
+      E(EDQUOT);
+      E(EEXIST);
+      E(EFAULT);
+      E(EFBIG);
+      E(EHOSTUNREACH);
+      E(EIDRM);
+      E(EILSEQ);
+      E(EINPROGRESS);
+      E(EINTR);
+      E(EINVAL);
+      E(EIO);
+      E(EISCONN);
+      E(EISDIR);
+      E(ELOOP);
+      E(EMFILE);
+      E(EMLINK);
+      E(EMSGSIZE);
+      E(ENAMETOOLONG);
+      E(ENETDOWN);
+      E(ENETRESET);
+      E(ENETUNREACH);
+      E(ENFILE);
+      E(ENOBUFS);
+      E(ENODEV);
+      E(ENOENT);
+      E(ENOEXEC);
+      E(ENOLCK);
+      E(ENOMEM);
+      E(ENOMSG);
+      E(ENOPROTOOPT);
+      E(ENOSPC);
+      E(ENOSYS);
+      E(ENOTBLK);
+      E(ENOTCONN);
+      E(ENOTDIR);
+      E(ENOTEMPTY);
+      E(ENOTRECOVERABLE);
+      E(ENOTSOCK);
+      E(ENOTSUP);
+      E(ENOTTY);
+      E(ENXIO);
 #if EOPNOTSUPP != ENOTSUP
-    E(EOPNOTSUPP);
+      E(EOPNOTSUPP);
 #endif
-    E(EOVERFLOW);
-    E(EOWNERDEAD);
-    E(EPERM);
-    E(EPIPE);
-    E(EPROTO);
-    E(EPROTONOSUPPORT);
-    E(EPROTOTYPE);
-    E(ERANGE);
-    E(EROFS);
-    E(ESPIPE);
-    E(ESRCH);
-    E(ESTALE);
-    E(ETIMEDOUT);
-    E(ETXTBSY);
-    E(EXDEV);
+      E(EOVERFLOW);
+      E(EOWNERDEAD);
+      E(EPERM);
+      E(EPIPE);
+      E(EPROTO);
+      E(EPROTONOSUPPORT);
+      E(EPROTOTYPE);
+      E(ERANGE);
+      E(EROFS);
+      E(ESPIPE);
+      E(ESRCH);
+      E(ESTALE);
+      E(ETIMEDOUT);
+      E(ETXTBSY);
+      E(EXDEV);
     default: return NULL;
   }
 }
@@ -202,9 +203,7 @@ int lipcsys_fdinfo (int fd, struct lipcsys_fdinfo *ret_info) {
   return 0;
 }
 
-int lipcsys_close (int fd) {
-  return close(fd) < 0 && errno != EINTR ? -errno : 0;
-}
+int lipcsys_close (int fd) { return close(fd) < 0 && errno != EINTR ? -errno : 0; }
 
 int lipcsys_dup (int fd, int *ret_fd) {
   int n = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -273,7 +272,8 @@ static ssize_t writev_masked (int fd, unsigned io, const struct iovec *v, int n)
   sigemptyset(&sp);
   sigaddset(&sp, SIGPIPE);
   sigpending(&pend);
-  if (sigismember(&pend, SIGPIPE)) return writev_ready(fd, io, v, n); /* one more is merged with it */
+  if (sigismember(&pend, SIGPIPE))
+    return writev_ready(fd, io, v, n); /* one more is merged with it */
   pthread_sigmask(SIG_BLOCK, &sp, &old);
   ssize_t r = writev_ready(fd, io, v, n);
   int e = errno;
