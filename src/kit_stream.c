@@ -223,6 +223,23 @@ static int read_step (lua_State *L, int t) {
 }
 static const struct lipc_op read_op = {"read", read_step, LIPC_IN, NULL};
 
+/* Whether the step of an operation may be tried here and now, without the driver. */
+static bool is_plain (const Stream *s, unsigned dir) {
+  return s->h.gate[dir == LIPC_OUT].owner == NULL &&
+         atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) == 0;
+}
+
+/* The commonest read of all: a line that is in the buffer already.  keep: with its end. */
+static bool quick_line (lua_State *L, Stream *s, bool keep) {
+  if (s->rend == s->rpos || !is_plain(s, LIPC_IN)) return false;
+  const char *p = s->rbuf + s->rpos, *nl = memchr(p, '\n', s->rend - s->rpos);
+  if (nl == NULL) return false;
+  size_t len = (size_t)(nl - p);
+  lua_pushlstring(L, p, len + keep);
+  consume(L, s, len + 1);
+  return true;
+}
+
 static void check_formats (lua_State *L, int first, int last) {
   for (int i = first; i <= last; i++) {
     if (lua_type(L, i) == LUA_TNUMBER) {
@@ -239,7 +256,11 @@ static void check_formats (lua_State *L, int first, int last) {
 ** or a count of bytes.  Nothing is consumed until all are there; at the end or an error those that
 ** were complete come first.  A timeout keeps what was read for the next call. */
 static int l_stream_read (lua_State *L) {
-  if (lua_gettop(L) == 1) lua_pushliteral(L, "l");
+  if (lua_gettop(L) == 1) {
+    Stream *s = lipc_checkopen(L, 1);
+    if (s->h.access & LIPC_IN && quick_line(L, s, false)) return 1;
+    lua_pushliteral(L, "l");
+  }
   check_formats(L, 2, lua_gettop(L));
   return lipc_drive(L, &read_op, lua_gettop(L) + 1);
 }
@@ -261,6 +282,11 @@ static const struct lipc_op lines_op = {"lines", lines_step, LIPC_IN, lines_give
 /* The iterator: upvalues are the metatable, the stream, and the formats. */
 static int lines_next (lua_State *L) {
   int n = (int)lua_tointeger(L, lua_upvalueindex(3));
+  if (n < 0) { /* one format, which is "l" (-1) or "L" (-2) */
+    Stream *s = lua_touserdata(L, lua_upvalueindex(2));
+    if (lipc_isopen(&s->h) && quick_line(L, s, n == -2)) return 1;
+    n = 1;
+  }
   lua_settop(L, 0);
   luaL_checkstack(L, n + 2, "too many formats");
   lua_pushvalue(L, lua_upvalueindex(2));
@@ -277,7 +303,9 @@ static int l_stream_lines (lua_State *L) {
   check_formats(L, 2, n + 1);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
-  lua_pushinteger(L, n);
+  const char *only = n == 1 && lua_type(L, 3) == LUA_TSTRING ? lua_tostring(L, 3) : "";
+  if (*only == '*') only++;
+  lua_pushinteger(L, *only == 'l' ? -1 : *only == 'L' ? -2 : n);
   lua_insert(L, 3);
   lua_pushcclosure(L, lines_next, n + 3);
   return 1;
@@ -421,9 +449,17 @@ static int write_buffered (lua_State *L, Stream *s, int t, size_t done, size_t t
 static int write_step (lua_State *L, int t) {
   Stream *s = lua_touserdata(L, 1);
   size_t done = lua_gettop(L) > t + 1 ? (size_t)lua_tointeger(L, t + 2) : 0;
-  if (t == 3 && done == 0 && s->vbuf == LIPC_VBUF_NO) { /* one string, the short way */
+  if (t == 3 && done == 0 && s->vbuf != LIPC_VBUF_LINE) { /* one string, the short way */
     size_t size;
     const char *data = lua_tolstring(L, 2, &size);
+    if (s->vbuf == LIPC_VBUF_FULL) {
+      own_buffer(s);
+      if (size > s->wcap - s->wend) return write_buffered(L, s, t, 0, size);
+      memcpy(s->wbuf + s->wend, data, size);
+      s->wend += size;
+      lua_pushvalue(L, 1);
+      return 1;
+    }
     int r = size > 0 ? lipcsys_write(s->h.fd, &s->h.io, data, size, &done) : 0;
     if (r == -EAGAIN) return write_again(L, t, 0);
     if (r < 0) return write_failed(L, 0, r);
