@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
-#define FIRSTBUF 4096 /* of the read buffer, and the default of setvbuf */
+#define FIRSTBUF 16384 /* of the read buffer, and the default of setvbuf */
 #define KEEPBUF  65536 /* an empty read buffer larger than this is given back */
 
 static Stream *check_direction (lua_State *L, unsigned dir) {
@@ -279,19 +279,24 @@ static int lines_giveup (lua_State *L, int t, int err) {
 }
 static const struct lipc_op lines_op = {"lines", lines_step, LIPC_IN, lines_giveup};
 
-/* The iterator: upvalues are the metatable, the stream, and the formats. */
+/* The iterator: upvalues are the metatable, the stream, the number of formats and the formats. */
 static int lines_next (lua_State *L) {
   int n = (int)lua_tointeger(L, lua_upvalueindex(3));
-  if (n < 0) { /* one format, which is "l" (-1) or "L" (-2) */
-    Stream *s = lua_touserdata(L, lua_upvalueindex(2));
-    if (lipc_isopen(&s->h) && quick_line(L, s, n == -2)) return 1;
-    n = 1;
-  }
   lua_settop(L, 0);
   luaL_checkstack(L, n + 2, "too many formats");
   lua_pushvalue(L, lua_upvalueindex(2));
   for (int i = 1; i <= n; i++) lua_pushvalue(L, lua_upvalueindex(3 + i));
   return lipc_drive(L, &lines_op, n + 2);
+}
+
+/* The same for the single formats "l" and "L". */
+static int lines_next_l (lua_State *L) {
+  Stream *s = lua_touserdata(L, lua_upvalueindex(2));
+  return lipc_isopen(&s->h) && quick_line(L, s, false) ? 1 : lines_next(L);
+}
+static int lines_next_L (lua_State *L) {
+  Stream *s = lua_touserdata(L, lua_upvalueindex(2));
+  return lipc_isopen(&s->h) && quick_line(L, s, true) ? 1 : lines_next(L);
 }
 
 /* s:lines(...) -> iterator over read(...): nil at the end; an error or a timeout raises */
@@ -305,9 +310,13 @@ static int l_stream_lines (lua_State *L) {
   lua_insert(L, 1);
   const char *only = n == 1 && lua_type(L, 3) == LUA_TSTRING ? lua_tostring(L, 3) : "";
   if (*only == '*') only++;
-  lua_pushinteger(L, *only == 'l' ? -1 : *only == 'L' ? -2 : n);
+  lua_pushinteger(L, n);
   lua_insert(L, 3);
-  lua_pushcclosure(L, lines_next, n + 3);
+  lua_pushcclosure(L,
+                   *only == 'l'   ? lines_next_l
+                   : *only == 'L' ? lines_next_L
+                                  : lines_next,
+                   n + 3);
   return 1;
 }
 
