@@ -230,8 +230,17 @@ static int giveup (lua_State *L, const struct lipc_op *op, int t, int err) {
   return op->giveup != NULL ? op->giveup(L, t, err) : lipc_failself(L, op->name, err);
 }
 
-/* What the driver knows about a call, packed into the one integer that survives a yield. */
-enum { HAS_DEADLINE = 1, HAS_GATE = 2, FLAGBITS = 2 };
+/* What the driver knows about a call, packed into the one integer that survives a yield: two flags
+** and how often it has paused. */
+enum { HAS_DEADLINE = 1, HAS_GATE = 2, PAUSED = 4, PAUSES = 7 * PAUSED, FLAGBITS = 5 };
+
+/* The end of the next pause (50 us, doubled each time, at most 5 ms) or of everything. */
+static double pause_end (int *flags, double deadline) {
+  double pause = 50e-6 * (1 << (*flags & PAUSES) / PAUSED), end;
+  if ((*flags & PAUSES) != PAUSES) *flags += PAUSED;
+  end = lipcsys_now() + (pause < 5e-3 ? pause : 5e-3);
+  return end < deadline ? end : deadline;
+}
 
 static int resumed (lua_State *L, int status, lua_KContext ctx);
 
@@ -239,9 +248,10 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
   struct lipc_handle *h = lua_touserdata(L, 1);
   for (;;) {
     unsigned events = 0;
+    bool queued = false;
     if (!lipc_isopen(h)) return giveup(L, op, t, -ECANCELED);
     if (op->owns && !(flags & HAS_GATE) && is_taken(L, gate_of(h, op->owns))) {
-      gate_of(h, op->owns)->contested = true;
+      gate_of(h, op->owns)->contested = queued = true;
     } else {
       if (tried == 0) h->other = -1;
       int r = tried != 0 ? tried : op->step(L, t);
@@ -259,9 +269,14 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
     double deadline = lua_tonumber(L, t);
     if (deadline < HUGE_VAL && lipcsys_now() >= deadline) return giveup(L, op, t, -ETIMEDOUT);
     luaL_checkstack(L, 8, NULL);
-    if (op->owns && events != 0 && !(flags & HAS_GATE)) {
+    if (op->owns && !queued && !(flags & HAS_GATE)) {
       enter(L, h, op->owns, t + 1);
       flags |= HAS_GATE;
+    }
+    double until = deadline;
+    if (events & LIPC_PAUSE) {
+      events &= ~LIPC_PAUSE;
+      until = pause_end(&flags, deadline);
     }
     if (events != 0) h->want = events;
     if (push_waiter(L)) {
@@ -276,18 +291,17 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       }
       if (events == 0) lua_pushnil(L);
       else lua_pushstring(L, events == LIPC_IN ? "r" : events == LIPC_OUT ? "w" : "rw");
-      if (deadline < HUGE_VAL) lua_pushnumber(L, deadline);
+      if (until < HUGE_VAL) lua_pushnumber(L, until);
       else lua_pushnil(L);
       lua_callk(L, 3, 0, (lua_KContext)op, resumed);
       lua_pop(L, 1);
     } else {
       if (deadline == HUGE_VAL) {
-        if (op->owns && !(flags & HAS_GATE))
-          luaL_error(L, "cannot wait here: another coroutine is inside this operation");
+        if (queued) luaL_error(L, "cannot wait here: another coroutine is inside this operation");
         if (each_scheduler(L, "running", -1))
           luaL_error(L, "cannot wait here: this would block the running loop for ever");
       }
-      int r = block(L, h, events, deadline);
+      int r = block(L, h, events, until);
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
@@ -302,6 +316,20 @@ static int resumed (lua_State *L, int status, lua_KContext ctx) {
   if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
   return drive(L, (const struct lipc_op *)ctx, (int)(packed >> FLAGBITS),
                (int)(packed & ((1 << FLAGBITS) - 1)), 0);
+}
+
+/* The first attempt, which most calls are over with. */
+static int first (lua_State *L, const struct lipc_op *op, int t, const struct lipc_handle *h) {
+  if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
+  if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
+  if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
+  int r = op->step(L, t);
+  return r >= 0 ? r : drive(L, op, t, 0, r);
+}
+
+int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t) {
+  lua_settop(L, t + 1);
+  return first(L, op, t, lua_touserdata(L, 1));
 }
 
 /* Misuse: says what is wrong with the object. */
@@ -321,11 +349,7 @@ int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
     lua_settop(L, t);
     bad_object(L, op);
   }
-  if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
-  if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
-  if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
-  int r = op->step(L, t);
-  return r >= 0 ? r : drive(L, op, t, 0, r);
+  return first(L, op, t, h);
 }
 
 /* ---- the module: ipc.setwaiter, ipc.sleep, ipc.now ---- */

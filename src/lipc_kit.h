@@ -163,6 +163,11 @@ struct lipc_op {
 
 #define lipc_again(events) (-(int)(events)-1)
 
+/* For what nothing can be polled for, or not everything: as lipc_again(events), but after a pause at
+** the latest, which grows during the call from 50 us to 5 ms.  events may be 0. */
+#define LIPC_PAUSE         4u
+#define lipc_pause(events) lipc_again(LIPC_PAUSE | (events))
+
 /* As lipc_again, waiting for another descriptor than the object's own; with is its object or NULL. */
 int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsigned events);
 
@@ -170,6 +175,10 @@ int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsi
 ** this coroutine, or in poll), tries again.  t is the index of the timeout argument, which becomes
 ** the deadline. */
 int lipc_drive (lua_State *L, const struct lipc_op *op, int t);
+
+/* The same for a constructor that waits: it has put its new object (LIPC_NOFD or a descriptor, so
+** that it counts as open) at index 1 itself; its op has a giveup of its own that gives it back. */
+int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t);
 
 /* Seconds at idx: nil is dflt; negative and NaN are misuse. */
 double lipc_checktimeout (lua_State *L, int idx, double dflt);

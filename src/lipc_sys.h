@@ -4,6 +4,7 @@
 #ifndef LIPC_SYS_H
 #define LIPC_SYS_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -81,6 +82,16 @@ int lipcsys_read (int fd, unsigned *io, void *buf, size_t size, size_t *ret_n);
 int lipcsys_write (int fd, unsigned *io, const void *data, size_t size, size_t *ret_n);
 int lipcsys_writev (int fd, unsigned *io, const struct lipcsys_piece *p, int n, size_t *ret_n);
 
+/* Between these two calls of one thread a write to a pipe without readers raises no signal: SIGPIPE is
+** blocked, and the one that was raised is taken from the queue, so that the host sees neither it nor
+** a changed mask.  raised: the write failed with EPIPE.  -- see sigtimedwait(2) */
+struct lipcsys_sigpipe {
+  bool held;
+  sigset_t mask;
+};
+void lipcsys_holdsigpipe (struct lipcsys_sigpipe *hold);
+void lipcsys_dropsigpipe (struct lipcsys_sigpipe *hold, bool raised);
+
 /* ---- pipes ---- */
 
 /* Both ends close-on-exec and non-blocking.  packet: O_DIRECT mode.  -- see pipe2(2) */
@@ -91,7 +102,7 @@ int lipcsys_getpipesize (int fd, size_t *ret_size);
 int lipcsys_setpipesize (int fd, size_t size, size_t *ret_size);
 
 /* Moves, or copies from pipe to pipe without consuming, up to size bytes inside the kernel; never
-** blocks on the pipes.  Offsets as the descriptors'.  0 moved is the end.  -- see splice(2), tee(2) */
+** blocks on the pipes, never raises SIGPIPE.  Offsets as the descriptors'.  0 moved is the end.  -- see splice(2), tee(2) */
 int lipcsys_splice (int from, int to, size_t size, size_t *ret_n);
 int lipcsys_tee (int from, int to, size_t size, size_t *ret_n);
 
