@@ -7,6 +7,11 @@ local luacats = require "luacats"
 local ipc = require "lipc"
 local mechanisms = tree.mechanisms()
 
+local function get(name) -- a module may raise on a name it does not have
+  local ok, value = pcall(function() return ipc[name] end)
+  if ok then return value end
+end
+
 -- 1. Read all of the text.
 local classes, files = {}, {}
 for _, path in ipairs(tree.files("lua/lipc/meta", "lua")) do
@@ -123,9 +128,8 @@ for _, path in ipairs(tree.files("lua/lipc", "lua")) do
 end
 
 local function live_module(name)
-  local ok, value = pcall(function() return ipc[name] end)
-  if ok and value ~= nil then return value end
-  ok, value = pcall(require, "lipc." .. name)
+  if get(name) ~= nil then return get(name) end
+  local ok, value = pcall(require, "lipc." .. name)
   if ok then return value end
   tree.fail("lua/lipc/meta", "cannot load lipc.%s: %s", name, tostring(value))
 end
@@ -162,13 +166,13 @@ else
     if not functions[key] then tree.fail(where, "lipc.%s is not described", key) end
   end
   for key in pairs(functions) do
-    if ipc[key] == nil then tree.fail(where, "lipc.%s does not exist", key) end
+    if get(key) == nil then tree.fail(where, "lipc.%s does not exist", key) end
   end
   for key in pairs(fields) do
-    if ipc[key] == nil then tree.fail(where, "field lipc.%s does not exist", key) end
+    if get(key) == nil then tree.fail(where, "field lipc.%s does not exist", key) end
   end
   for name in pairs(done) do
-    if not name:find(".", 1, true) and not fields[name] and ipc[name] ~= nil then
+    if not name:find(".", 1, true) and not fields[name] and get(name) ~= nil then
       tree.fail(where, "no ---@field %s lipc.%s.module", name, name)
     end
   end
