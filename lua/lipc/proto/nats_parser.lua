@@ -19,7 +19,7 @@ local CR, LF = 13, 10
 -- So many pieces are joined into a block: a payload that comes byte by byte then takes little more memory than its size.
 local PIECES_A_BLOCK = 512
 
--- The longest operation with the blanks around it that a line may have beside its arguments.
+-- What a line may have beside its arguments: the operation and blanks.
 local OPERATION_SLACK = 32
 
 ---@class lipc.proto.ParserLimits
@@ -73,10 +73,12 @@ local function define(role)
 
   return function (handler, limits)
     limits = limits or {}
+    local max_control_line = limits.max_control_line or 4096
     return setmetatable({
       handler = handler,
       stopped = false,
-      max_control_line = limits.max_control_line or 4096,
+      max_control_line = max_control_line,
+      longest_line = max_control_line + OPERATION_SLACK,
       max_payload = limits.max_payload or 1 << 20,
       missing = 0,
       held = 0,
@@ -198,7 +200,7 @@ end
 ---@package
 function Parser:continue_line(data)
   if not find(data, "\n", 1, true) then
-    if self.held + #data > self.max_control_line + OPERATION_SLACK then return self:fail(LINE_EXCEEDED) end
+    if self.held + #data > self.longest_line + #"\r" then return self:fail(LINE_EXCEEDED) end
     return self:keep(data)
   end
   self:keep(data)
@@ -211,7 +213,7 @@ function Parser:hold(line)
   local word = match(line, "^[^ \t\r]*")
   local known = self.prefixes[upper(sub(word, 1, 8))] or self:operation(line)
   if not known then return self:fail(UNKNOWN_OPERATION) end
-  if #line > self.max_control_line + OPERATION_SLACK then return self:fail(LINE_EXCEEDED) end
+  if #line > self.longest_line + #"\r" then return self:fail(LINE_EXCEEDED) end
   self:keep(line)
 end
 
@@ -236,7 +238,7 @@ function Parser:control(buffer, from)
   local line = sub(buffer, from, byte(buffer, stop - 1) == CR and stop - 2 or stop - 1)
   local op, args = self:operation(line)
   if not op then return self:fail(UNKNOWN_OPERATION) end
-  if #args > self.max_control_line then return self:fail(LINE_EXCEEDED) end
+  if #args > self.max_control_line or #line > self.longest_line then return self:fail(LINE_EXCEEDED) end
   return op(self, args, buffer, stop + 1)
 end
 

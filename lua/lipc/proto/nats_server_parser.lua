@@ -47,9 +47,9 @@ end
 
 ---@param self lipc.proto.Parser
 local function finish(self, whole)
-  local handler = self.handler
-  local method = self.header_size and handler.hpub or handler.pub
-  return method(handler, self.subject, self.reply, whole, self.size, self.header_size)
+  local handler, header_size = self.handler, self.header_size
+  if not header_size then return handler:pub(self.subject, self.reply, whole, self.size) end
+  return handler:hpub(self.subject, self.reply, whole, self.size, header_size)
 end
 
 local function message(self, subject, reply, sizes, size, header_size, buffer, from)

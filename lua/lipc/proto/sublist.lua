@@ -17,6 +17,7 @@ local DEFAULT_CACHE_WEIGHT = 8 << 20
 ---@class lipc.proto.Subscription
 ---@field subject string   a valid pattern
 ---@field queue? string    the name of its queue group
+---@field sid? string      counted in the weight of a cached result
 ---@field package _node? table
 ---@field package _list? table
 ---@field package _slot? integer
@@ -189,14 +190,21 @@ function Sublist:remove(subscription)
   return true
 end
 
+-- Adds one list of subscriptions to another.
+local function extend(to, list, unit)
+  local n, weight = to.n, 0
+  for i = 1, list.n do
+    local subscription = list[i]
+    to[n + i] = subscription
+    weight = weight + unit + #(subscription.sid or "")
+  end
+  to.n = n + list.n
+  return weight
+end
+
 -- Adds what is subscribed at one node to a result.
 local function add(result, node)
-  local n, weight = result.n, 0
-  for i = 1, node.n do
-    result[n + i] = node[i]
-  end
-  result.n = n + node.n
-  weight = node.n
+  local weight = extend(result, node, result.unit)
   if node.groups then
     result.groups = result.groups or {}
     for name, list in pairs(node.groups) do
@@ -206,14 +214,10 @@ local function add(result, node)
         result.groups[name] = group
         table.insert(result.groups, group)
       end
-      for i = 1, list.n do
-        group[group.n + i] = list[i]
-      end
-      group.n = group.n + list.n
-      weight = weight + list.n
+      weight = weight + extend(group, list, result.unit)
     end
   end
-  result.weight = result.weight + weight * result.unit
+  result.weight = result.weight + weight
 end
 
 -- Follows tokens[i .. count] down from a node: the wildcards by recursion, the token itself by the loop.
