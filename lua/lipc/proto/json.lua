@@ -23,6 +23,8 @@ local function decode_object(text)
   if not meta or meta.__jsontype ~= "object" then return nil, "not a JSON object" end
   local object = {}
   for name, member in pairs(value) do
+    -- dkjson takes a member without a value for an element of a list
+    if type(name) ~= "string" then return nil, "not a JSON object" end
     if member ~= NULL then object[name] = member end
   end
   return object

@@ -19,6 +19,9 @@ local CR, LF = 13, 10
 -- So many pieces are joined into a block: a payload that comes byte by byte then takes little more memory than its size.
 local PIECES_A_BLOCK = 512
 
+-- The longest operation, CONNECT, and a blank.
+local LONGEST_OPERATION = #"CONNECT "
+
 -- What a line may have beside its arguments: the operation and blanks.
 local OPERATION_SLACK = 32
 
@@ -64,7 +67,7 @@ local function define(role)
   local prefixes = {}
   for _, ops in pairs { role.ops, role.loose } do
     for name in pairs(ops) do
-      for length = 0, #name do
+      for length = 1, #name do
         prefixes[sub(name, 1, length)] = true
       end
     end
@@ -193,6 +196,7 @@ end
 ---@return integer?
 local function parse_size(digits)
   if digits and #digits <= 9 and not find(digits, "[^0-9]") then return tonumber(digits) end
+  return nil
 end
 
 -- Control lines
@@ -200,6 +204,8 @@ end
 ---@package
 function Parser:continue_line(data)
   if not find(data, "\n", 1, true) then
+    -- So long as its operation may be incomplete, a line is looked at whole.
+    if self.held < LONGEST_OPERATION then return self:hold(self:join() .. data) end
     if self.held + #data > self.longest_line + #"\r" then return self:fail(LINE_EXCEEDED) end
     return self:keep(data)
   end
@@ -211,7 +217,7 @@ end
 ---@package
 function Parser:hold(line)
   local word = match(line, "^[^ \t\r]*")
-  local known = self.prefixes[upper(sub(word, 1, 8))] or self:operation(line)
+  local known = self.prefixes[upper(sub(word, 1, LONGEST_OPERATION))] or self:operation(line)
   if not known then return self:fail(UNKNOWN_OPERATION) end
   if #line > self.longest_line + #"\r" then return self:fail(LINE_EXCEEDED) end
   self:keep(line)
