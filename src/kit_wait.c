@@ -14,7 +14,7 @@
 ** waiters (weak keys).  gates: struct lipc_gate* -> owner (weak values). */
 static const char waiters_key, schedulers_key, gates_key;
 
-static const char guard_tname[] = "lipc.guard";
+static const char guard_tname[] = "(lipc guard)";
 
 static void push_weak (lua_State *L, const void *key, const char *mode) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
@@ -418,7 +418,7 @@ static int l_now (lua_State *L) {
 }
 
 static const luaL_Reg *const no_methods[] = {NULL};
-static const struct lipc_class clock_class = {.tname = "lipc.clock",
+static const struct lipc_class clock_class = {.tname = "(lipc clock)",
                                               .label = "clock",
                                               .size = sizeof(struct lipc_handle),
                                               .methods = no_methods};
