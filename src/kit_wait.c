@@ -96,7 +96,7 @@ static bool is_taken (lua_State *L, struct lipc_gate *g) {
   lua_rawgetp(L, -1, g);
   lua_State *owner = lua_tothread(L, -1);
   lua_pop(L, 2);
-  if (owner == NULL || is_dead(owner)) {
+  if (owner == NULL || is_dead(owner) || g->forkgen != lipcsys_forkgen) {
     g->owner = NULL;
     return false;
   }
@@ -153,6 +153,7 @@ static void enter (lua_State *L, struct lipc_handle *h, unsigned dir, int slot) 
   lua_pop(L, 1);
   lua_toclose(L, slot);
   gate_of(h, dir)->owner = L;
+  gate_of(h, dir)->forkgen = lipcsys_forkgen;
 }
 
 /* ---- interruptions ---- */

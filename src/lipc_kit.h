@@ -36,6 +36,7 @@ enum { LIPC_UV_NAME = 1, LIPC_UV_GUARD, LIPC_UV_FREE = LIPC_UV_GUARD + 2 };
 /* A direction of an object belongs to one coroutine while its call waits in the middle. */
 struct lipc_gate {
   lua_State *owner; /* for comparison only; alive or not is asked of the gates table */
+  unsigned forkgen; /* of the owner: a forked child has other coroutines to run */
   bool contested; /* somebody waits for the owner to finish */
 };
 
