@@ -14,11 +14,11 @@ typedef struct Poller {
   struct lipc_handle h;
   struct lipcsys_poller *set;
   struct lipc_watch watch;
-  int wake;   /* the state's wakefd, as far as it is in the set */
-  int n;      /* what the last wait found */
+  int wake; /* the state's wakefd, as far as it is in the set */
+  int n; /* what the last wait found */
   bool fresh; /* and nobody has been told yet */
   struct lipcsys_ready ready[MOST];
-  int *gone;  /* closed members whose objects are still to be let go */
+  int *gone; /* closed members whose objects are still to be let go */
   int ngone, maxgone, nobjects;
 } Poller;
 
@@ -250,26 +250,21 @@ static int release (lua_State *L, struct lipc_handle *h, int fd) {
 }
 
 /* Something is ready that the descriptor does not show. */
-static bool has_more (const struct lipc_handle *h) {
-  return ((const Poller *)h)->fresh;
-}
+static bool has_more (const struct lipc_handle *h) { return ((const Poller *)h)->fresh; }
 
 static const luaL_Reg methods[] = {
-  {"add", l_poller_add},
-  {"modify", l_poller_modify},
-  {"remove", l_poller_remove},
-  {"wait", l_poller_wait},
-  {"ready", l_poller_ready},
-  {"fd", l_poller_fd},
-  {"pollfd", l_poller_fd},
-  {"stat", l_poller_stat},
-  {NULL, NULL}
-};
+  {"add", l_poller_add},   {"modify", l_poller_modify}, {"remove", l_poller_remove},
+  {"wait", l_poller_wait}, {"ready", l_poller_ready},   {"fd", l_poller_fd},
+  {"pollfd", l_poller_fd}, {"stat", l_poller_stat},     {NULL, NULL}};
 static const luaL_Reg *const all_methods[] = {methods, NULL};
-static const struct lipc_class poller_class = {
-  .tname = "lipc.poller", .label = "poll", .size = sizeof(Poller), .values = 1,
-  .methods = all_methods, .release = release, .buffered = has_more, .block = block
-};
+static const struct lipc_class poller_class = {.tname = "lipc.poller",
+                                               .label = "poll",
+                                               .size = sizeof(Poller),
+                                               .values = 1,
+                                               .methods = all_methods,
+                                               .release = release,
+                                               .buffered = has_more,
+                                               .block = block};
 
 /* open([{backend = "epoll" | "poll"}]) -> poller | nil, msg, code: an empty set; the default is the
 ** best that the system has   -- see epoll_create1(2) */
@@ -295,11 +290,6 @@ static int l_poll_open (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {
-  {"open", l_poll_open},
-  {NULL, NULL}
-};
+static const luaL_Reg funcs[] = {{"open", l_poll_open}, {NULL, NULL}};
 
-int lipc_open_poll (lua_State *L) {
-  return lipc_register(L, &poller_class, funcs);
-}
+int lipc_open_poll (lua_State *L) { return lipc_register(L, &poller_class, funcs); }

@@ -25,13 +25,13 @@
 #define ALWAYS 4u /* beside LIPC_IN and LIPC_OUT: a regular file, which epoll refuses */
 
 struct lipcsys_poller {
-  int fd;             /* the epoll set; -1: poll(2) is used */
-  unsigned gen;       /* lipcsys_forkgen of the process that the set belongs to */
-  bool coarse;        /* learnt: no epoll_pwait2 here, milliseconds it is */
-  uint8_t *want;      /* by descriptor */
-  int size;           /* of want */
+  int fd; /* the epoll set; -1: poll(2) is used */
+  unsigned gen; /* lipcsys_forkgen of the process that the set belongs to */
+  bool coarse; /* learnt: no epoll_pwait2 here, milliseconds it is */
+  uint8_t *want; /* by descriptor */
+  int size; /* of want */
   int count, nalways; /* descriptors wanted; those among them that are always ready */
-  int turn;           /* where the next look at many begins, so that none is always last */
+  int turn; /* where the next look at many begins, so that none is always last */
   struct pollfd *polls; /* poll(2): the array, made anew when stale */
   int npolls;
   bool stale;
@@ -177,9 +177,7 @@ unsigned lipcsys_poller_wanted (const struct lipcsys_poller *p, int fd) {
   return wanted(p, fd) & (LIPC_IN | LIPC_OUT);
 }
 
-int lipcsys_poller_count (const struct lipcsys_poller *p) {
-  return p->count;
-}
+int lipcsys_poller_count (const struct lipcsys_poller *p) { return p->count; }
 
 int lipcsys_poller_put (struct lipcsys_poller *p, int fd, unsigned events) {
   int r = lipcsys_poller_renew(p);
@@ -221,7 +219,8 @@ static int add_always (struct lipcsys_poller *p, struct lipcsys_ready *out, int 
   return n;
 }
 
-static int wait_epoll (struct lipcsys_poller *p, double seconds, struct lipcsys_ready *out, int max) {
+static int wait_epoll (struct lipcsys_poller *p, double seconds, struct lipcsys_ready *out,
+                       int max) {
 #if HAVE_EPOLL
   enum { MOST = 256 };
   struct epoll_event ev[MOST];
@@ -253,14 +252,16 @@ static int collect_polls (struct lipcsys_poller *p) {
   p->npolls = 0;
   for (int i = 0; i < p->size; i++)
     if (p->want[i] != 0) {
-      short ev = (short)((p->want[i] & LIPC_IN ? POLLIN : 0) | (p->want[i] & LIPC_OUT ? POLLOUT : 0));
+      short ev = (short)((p->want[i] & LIPC_IN ? POLLIN : 0) |
+                         (p->want[i] & LIPC_OUT ? POLLOUT : 0));
       a[p->npolls++] = (struct pollfd){i, ev, 0};
     }
   p->stale = false;
   return 0;
 }
 
-static int wait_poll (struct lipcsys_poller *p, double seconds, struct lipcsys_ready *out, int max) {
+static int wait_poll (struct lipcsys_poller *p, double seconds, struct lipcsys_ready *out,
+                      int max) {
   int r = p->stale || p->polls == NULL ? collect_polls(p) : 0;
   if (r == 0) r = lipcsys_pollmany(p->polls, (unsigned)p->npolls, seconds);
   if (r <= 0) return r;
