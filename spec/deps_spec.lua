@@ -33,10 +33,11 @@ describe("the dependency step", function()
     dir = names.path()
     assert(os.execute(("mkdir -p %s/bin %s/.build && cp .build/deps %s/.build/"):format(dir, dir, dir)))
     -- nothing but these is to be found
-    for _, name in ipairs { "sh", "env", "cksum", "tr", "dirname", "mkdir", "touch", "rm", "true" } do
+    for _, name in ipairs { "sh", "env", "cksum", "tr", "dirname", "mkdir", "touch", "rm" } do
       assert(os.execute(('ln -s "$(command -v %s)" %s/bin/'):format(name, dir)))
     end
-    tool("id", "echo ${FAKE_ID:-1000}")
+    tool("true", "exit 0")
+    tool("id", "echo 1000")
     tool("dpkg-query", ('for p; do :; done; [ -e %s/has-$p ] && echo installed'):format(dir))
     tool("apt-cache", ("[ -e %s/lists ]"):format(dir))
     tool("apt-get", ([[
