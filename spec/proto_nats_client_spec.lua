@@ -11,7 +11,7 @@ describe("proto.nats_client", function ()
   local function new(options)
     options = options or {}
     options.unique = options.unique or "me"
-    options.on_error = function (text, code, fatal) table.insert(errors, { text, code, fatal }) end
+    options.on_error = function (_, text, code, fatal) table.insert(errors, { text, code, fatal }) end
     return nats_client.new(options)
   end
 
@@ -189,6 +189,21 @@ describe("proto.nats_client", function ()
     client:feed(INFO .. "PONG\r\nPONG\r\n")
     assert.equal("ready", client.state)
     assert.equal(0, client.pings_out)
+  end)
+
+  it("does not take the answer to a PING of the last connection for another's", function ()
+    local client, answered = ready(), {}
+    client:send_ping(function (ok) table.insert(answered, ok or "lost") end)
+    client:reset()
+    client:feed(INFO)
+    client:take()
+    client:feed "PONG\r\n"
+    client:send_ping(function (ok) table.insert(answered, ok or "lost") end)
+    assert.equal("PING\r\nPING\r\n", client:take())
+    client:feed "PONG\r\n"
+    assert.same({ "lost" }, answered)
+    client:feed "PONG\r\n"
+    assert.same({ "lost", true }, answered)
   end)
 
   it("sends all requests' answers to one inbox", function ()

@@ -184,6 +184,12 @@ describe("proto.nats_session", function ()
       good:wrote(#good:take())
     end
     assert.equal("Slow Consumer", slow.closing)
+    local dirty, count = server:take_dirty()
+    local times = 0
+    for i = 1, count do
+      if dirty[i] == slow then times = times + 1 end
+    end
+    assert.equal(1, times)
     assert.equal("-ERR 'Slow Consumer'\r\n", slow:take())
     assert.is_nil(good.closing)
     assert.is_nil(publisher.closing)
@@ -230,7 +236,8 @@ describe("proto.nats_session", function ()
     local seed = support.seed "session fuzz"
     local bits = {
       "PUB a 2\r\nhi\r\n", "PUB a r 2\r\nhi\r\n", "HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "SUB a 1\r\n", "SUB a.* g 2\r\n", "SUB > 3\r\n", "SUB r 4\r\n",
-      "UNSUB 1\r\n", "UNSUB 2 1\r\n", "UNSUB 3 2\r\n", "PING\r\n", "PONG\r\n", "CONNECT {}\r\n", "SUB a..b 1\r\n", QUIET, "PUB > 0\r\n\r\n",
+      "UNSUB 1\r\n",
+      "UNSUB 2 1\r\n", "UNSUB 3 2\r\n", "PING\r\n", "PONG\r\n", "CONNECT {}\r\n", "SUB a..b 1\r\n", QUIET, "PUB > 0\r\n\r\n",
       'CONNECT {"echo":false,"headers":true}\r\n', 'CONNECT {"headers":1}\r\n', 'CONNECT {"a"}\r\n', "HPUB a 0 0\r\n\r\n", "HPUB a r 0 2\r\nhi\r\n",
     }
     local closed = 0
