@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,13 +25,38 @@
 
 /* ---- errors ---- */
 
+#define EAI_SIGN (EAI_NONAME < 0 ? -1 : 1)
+
+static const char *lookup_errname (int n) {
+  static const struct {
+    int err;
+    const char *name;
+  } names[] = {
+#define G(name) {name, #name}
+    G(EAI_AGAIN),  G(EAI_BADFLAGS), G(EAI_FAIL),    G(EAI_FAMILY),
+    G(EAI_MEMORY), G(EAI_NONAME),   G(EAI_SERVICE), G(EAI_SOCKTYPE),
+#ifdef EAI_NODATA
+    G(EAI_NODATA),
+#endif
+#ifdef EAI_ADDRFAMILY
+    G(EAI_ADDRFAMILY),
+#endif
+#undef G
+  };
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i].err * EAI_SIGN == n) return names[i].name;
+  return "EAI_FAIL";
+}
+
 #define E(name) \
   case name: return #name
 
 const char *lipcsys_errname (int err) {
+  if (err > LIPC_EGAI && err < LIPC_EGAI + 0x100) return lookup_errname(err - LIPC_EGAI);
   switch (err) {
     case LIPC_EEOF: return "EOF";
     case LIPC_ENUMBER: return "EINVAL";
+    case LIPC_EUNSAFE: return "EPERM";
     E(E2BIG);
     E(EACCES);
     E(EADDRINUSE);
@@ -116,6 +142,8 @@ const char *lipcsys_errname (int err) {
 const char *lipcsys_errtext (int err, char *buf, size_t size) {
   if (err == LIPC_EEOF) return "end of stream";
   if (err == LIPC_ENUMBER) return "malformed number";
+  if (err == LIPC_EUNSAFE) return "not a directory of this user alone (mode 0700)";
+  if (err > LIPC_EGAI && err < LIPC_EGAI + 0x100) return gai_strerror((err - LIPC_EGAI) * EAI_SIGN);
   if (err == ETIMEDOUT) return "timed out"; /* the C library's text speaks of a connection */
 #ifdef __GLIBC__
   return strerror_r(err, buf, size);
