@@ -9,13 +9,14 @@
 #include <string.h>
 
 #define FIRSTBUF 4096 /* of the read buffer, and the default of setvbuf */
-#define KEEPBUF 65536 /* an empty read buffer larger than this is given back */
+#define KEEPBUF  65536 /* an empty read buffer larger than this is given back */
 
 static Stream *check_direction (lua_State *L, unsigned dir) {
   Stream *s = lipc_checkopen(L, 1);
   if (!(s->h.access & dir))
-    luaL_argerror(L, 1, lua_pushfstring(L, "%s is not open for %s", s->h.cls->label,
-                                        dir == LIPC_IN ? "reading" : "writing"));
+    luaL_argerror(L, 1,
+                  lua_pushfstring(L, "%s is not open for %s", s->h.cls->label,
+                                  dir == LIPC_IN ? "reading" : "writing"));
   return s;
 }
 
@@ -69,7 +70,7 @@ static void consume (lua_State *L, Stream *s, size_t n) {
 struct match {
   enum { FOUND, MORE, NOTHING, NONUMBER } verdict;
   size_t skip, len; /* where the result begins and its bytes */
-  size_t take;      /* bytes consumed */
+  size_t take; /* bytes consumed */
 };
 
 /* The longest prefix that can be a numeral, as liolib reads it: at most 200 bytes. */
@@ -222,6 +223,23 @@ static int read_step (lua_State *L, int t) {
 }
 static const struct lipc_op read_op = {"read", read_step, LIPC_IN, NULL};
 
+/* Whether the step of an operation may be tried here and now, without the driver. */
+static bool is_plain (const Stream *s, unsigned dir) {
+  return s->h.gate[dir == LIPC_OUT].owner == NULL &&
+         atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) == 0;
+}
+
+/* The commonest read of all: a line that is in the buffer already.  keep: with its end. */
+static bool quick_line (lua_State *L, Stream *s, bool keep) {
+  if (s->rend == s->rpos || !is_plain(s, LIPC_IN)) return false;
+  const char *p = s->rbuf + s->rpos, *nl = memchr(p, '\n', s->rend - s->rpos);
+  if (nl == NULL) return false;
+  size_t len = (size_t)(nl - p);
+  lua_pushlstring(L, p, len + keep);
+  consume(L, s, len + 1);
+  return true;
+}
+
 static void check_formats (lua_State *L, int first, int last) {
   for (int i = first; i <= last; i++) {
     if (lua_type(L, i) == LUA_TNUMBER) {
@@ -238,8 +256,11 @@ static void check_formats (lua_State *L, int first, int last) {
 ** or a count of bytes.  Nothing is consumed until all are there; at the end or an error those that
 ** were complete come first.  A timeout keeps what was read for the next call. */
 static int l_stream_read (lua_State *L) {
-  check_direction(L, LIPC_IN);
-  if (lua_gettop(L) == 1) lua_pushliteral(L, "l");
+  if (lua_gettop(L) == 1) {
+    Stream *s = lipc_checkopen(L, 1);
+    if (s->h.access & LIPC_IN && quick_line(L, s, false)) return 1;
+    lua_pushliteral(L, "l");
+  }
   check_formats(L, 2, lua_gettop(L));
   return lipc_drive(L, &read_op, lua_gettop(L) + 1);
 }
@@ -261,6 +282,11 @@ static const struct lipc_op lines_op = {"lines", lines_step, LIPC_IN, lines_give
 /* The iterator: upvalues are the metatable, the stream, and the formats. */
 static int lines_next (lua_State *L) {
   int n = (int)lua_tointeger(L, lua_upvalueindex(3));
+  if (n < 0) { /* one format, which is "l" (-1) or "L" (-2) */
+    Stream *s = lua_touserdata(L, lua_upvalueindex(2));
+    if (lipc_isopen(&s->h) && quick_line(L, s, n == -2)) return 1;
+    n = 1;
+  }
   lua_settop(L, 0);
   luaL_checkstack(L, n + 2, "too many formats");
   lua_pushvalue(L, lua_upvalueindex(2));
@@ -277,7 +303,9 @@ static int l_stream_lines (lua_State *L) {
   check_formats(L, 2, n + 1);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
-  lua_pushinteger(L, n);
+  const char *only = n == 1 && lua_type(L, 3) == LUA_TSTRING ? lua_tostring(L, 3) : "";
+  if (*only == '*') only++;
+  lua_pushinteger(L, *only == 'l' ? -1 : *only == 'L' ? -2 : n);
   lua_insert(L, 3);
   lua_pushcclosure(L, lines_next, n + 3);
   return 1;
@@ -307,7 +335,6 @@ static const struct lipc_op readsome_op = {"readsome", readsome_step, LIPC_IN, N
 /* s:readsome(max[, timeout]) -> string of 1 .. max bytes | nil, msg, code: what is there, as soon as
 ** something is; at most 64 KiB in one go   -- see read(2) */
 static int l_stream_readsome (lua_State *L) {
-  check_direction(L, LIPC_IN);
   luaL_argcheck(L, luaL_checkinteger(L, 2) > 0, 2, "must be positive");
   return lipc_drive(L, &readsome_op, 3);
 }
@@ -422,6 +449,25 @@ static int write_buffered (lua_State *L, Stream *s, int t, size_t done, size_t t
 static int write_step (lua_State *L, int t) {
   Stream *s = lua_touserdata(L, 1);
   size_t done = lua_gettop(L) > t + 1 ? (size_t)lua_tointeger(L, t + 2) : 0;
+  if (t == 3 && done == 0 && s->vbuf != LIPC_VBUF_LINE) { /* one string, the short way */
+    size_t size;
+    const char *data = lua_tolstring(L, 2, &size);
+    if (s->vbuf == LIPC_VBUF_FULL) {
+      own_buffer(s);
+      if (size > s->wcap - s->wend) return write_buffered(L, s, t, 0, size);
+      memcpy(s->wbuf + s->wend, data, size);
+      s->wend += size;
+      lua_pushvalue(L, 1);
+      return 1;
+    }
+    int r = size > 0 ? lipcsys_write(s->h.fd, &s->h.io, data, size, &done) : 0;
+    if (r == -EAGAIN) return write_again(L, t, 0);
+    if (r < 0) return write_failed(L, 0, r);
+    if (done == size) {
+      lua_pushvalue(L, 1);
+      return 1;
+    }
+  }
   size_t total = write_total(L, t);
   if (s->vbuf == LIPC_VBUF_NO) return write_direct(L, s, t, done, total);
   return write_buffered(L, s, t, done, total);
@@ -437,7 +483,6 @@ static const struct lipc_op write_op = {"write", write_step, LIPC_OUT, write_giv
 ** -- see write(2), pipe(7) */
 static int l_stream_write (lua_State *L) {
   int top = lua_gettop(L);
-  check_direction(L, LIPC_OUT);
   for (int i = 2; i <= top; i++) luaL_checkstring(L, i);
   return lipc_drive(L, &write_op, top + 1);
 }
@@ -455,10 +500,7 @@ static int flush_step (lua_State *L, int t) {
 static const struct lipc_op flush_op = {"flush", flush_step, LIPC_OUT, NULL};
 
 /* s:flush([timeout]) -> s | nil, msg, code: what is left stays buffered */
-static int l_stream_flush (lua_State *L) {
-  check_direction(L, LIPC_OUT);
-  return lipc_drive(L, &flush_op, 2);
-}
+static int l_stream_flush (lua_State *L) { return lipc_drive(L, &flush_op, 2); }
 
 /* s:setvbuf("no" | "full" | "line"[, size]) -> s | nil, msg, code: writing only; flushes first
 ** -- see setvbuf(3) */
@@ -534,17 +576,13 @@ bool lipc_stream_buffered (const struct lipc_handle *h) {
   return s->rend > s->rpos;
 }
 
-const luaL_Reg lipc_stream_reads[] = {
-  {"read", l_stream_read},
-  {"lines", l_stream_lines},
-  {"readsome", l_stream_readsome},
-  {"close", l_stream_close},
-  {NULL, NULL}
-};
-const luaL_Reg lipc_stream_writes[] = {
-  {"write", l_stream_write},
-  {"flush", l_stream_flush},
-  {"setvbuf", l_stream_setvbuf},
-  {"close", l_stream_close},
-  {NULL, NULL}
-};
+const luaL_Reg lipc_stream_reads[] = {{"read", l_stream_read},
+                                      {"lines", l_stream_lines},
+                                      {"readsome", l_stream_readsome},
+                                      {"close", l_stream_close},
+                                      {NULL, NULL}};
+const luaL_Reg lipc_stream_writes[] = {{"write", l_stream_write},
+                                       {"flush", l_stream_flush},
+                                       {"setvbuf", l_stream_setvbuf},
+                                       {"close", l_stream_close},
+                                       {NULL, NULL}};

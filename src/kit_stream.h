@@ -16,7 +16,7 @@ typedef struct Stream {
   size_t rcap, rpos, rend;
   size_t scanned; /* bytes after the current format's start known to hold no line end */
   size_t format, start; /* the format that wants more data, and where its part begins */
-  bool ended;     /* the last read met the end */
+  bool ended; /* the last read met the end */
   char *wbuf; /* what waits to be flushed: wbuf[wpos .. wend-1] */
   size_t wcap, wpos, wend;
   enum lipc_vbuf vbuf;

@@ -65,9 +65,7 @@ static bool each_scheduler (lua_State *L, const char *name, int fd) {
   return yes;
 }
 
-void lipc_cancel (lua_State *L, int fd) {
-  each_scheduler(L, "cancel", fd);
-}
+void lipc_cancel (lua_State *L, int fd) { each_scheduler(L, "cancel", fd); }
 
 void lipc_forgetschedulers (lua_State *L) {
   lua_pushnil(L);
@@ -102,7 +100,8 @@ static bool is_taken (lua_State *L, struct lipc_gate *g) {
     g->owner = NULL;
     return false;
   }
-  if (owner == L) luaL_error(L, "object is busy: this call comes from a callback inside its own wait");
+  if (owner == L)
+    luaL_error(L, "object is busy: this call comes from a callback inside its own wait");
   return true;
 }
 
@@ -206,9 +205,7 @@ int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsi
   return lipc_again(events);
 }
 
-static int waitfd (const struct lipc_handle *h) {
-  return h->other >= 0 ? h->other : h->fd;
-}
+static int waitfd (const struct lipc_handle *h) { return h->other >= 0 ? h->other : h->fd; }
 
 /* Blocks the thread until something may have changed.  events 0: there is nothing to poll for. */
 static int block (lua_State *L, const struct lipc_handle *h, unsigned events, double deadline) {
@@ -220,7 +217,8 @@ static int block (lua_State *L, const struct lipc_handle *h, unsigned events, do
     if (seconds > SLICE) seconds = SLICE;
     if (seconds < 0) seconds = 0;
   }
-  int r = lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds, &wake);
+  int r = lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds,
+                       &wake);
   if (r == -EINTR || r == -ETIMEDOUT || wake) {
     lipc_interrupts(L);
     return 0;
@@ -306,9 +304,23 @@ static int resumed (lua_State *L, int status, lua_KContext ctx) {
                (int)(packed & ((1 << FLAGBITS) - 1)), 0);
 }
 
-int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
+/* Misuse: says what is wrong with the object. */
+static void bad_object (lua_State *L, const struct lipc_op *op) {
   const struct lipc_handle *h = lipc_checkopen(L, 1);
-  lua_settop(L, t + 1);
+  luaL_argerror(L, 1,
+                lua_pushfstring(L, "%s is not open for %s", h->cls->label,
+                                op->owns == LIPC_IN ? "reading" : "writing"));
+}
+
+int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
+  lua_settop(L, t);
+  /* as lipc_checkopen does, but the metatable may stay: it lies in the slot at t+1 */
+  const struct lipc_handle *h = lua_touserdata(L, 1);
+  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)) || !lipc_isopen(h) ||
+      (op->owns & ~h->access) != 0) {
+    lua_settop(L, t);
+    bad_object(L, op);
+  }
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
   if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
@@ -382,15 +394,12 @@ static int l_now (lua_State *L) {
 }
 
 static const luaL_Reg *const no_methods[] = {NULL};
-static const struct lipc_class clock_class = {
-  .tname = "lipc.clock", .label = "clock", .size = sizeof(struct lipc_handle), .methods = no_methods
-};
+static const struct lipc_class clock_class = {.tname = "lipc.clock",
+                                              .label = "clock",
+                                              .size = sizeof(struct lipc_handle),
+                                              .methods = no_methods};
 
-static const luaL_Reg funcs[] = {
-  {"setwaiter", l_setwaiter},
-  {"now", l_now},
-  {NULL, NULL}
-};
+static const luaL_Reg funcs[] = {{"setwaiter", l_setwaiter}, {"now", l_now}, {NULL, NULL}};
 
 int lipc_open_wait (lua_State *L) {
   lipc_register(L, &clock_class, funcs);

@@ -15,10 +15,10 @@
 /* ---- errors ---- */
 
 /* Conditions that are errors to lipc and not to the kernel; used negated, as an errno is. */
-#define LIPC_EEOF 0x7001    /* the stream has ended: code "EOF" */
+#define LIPC_EEOF    0x7001 /* the stream has ended: code "EOF" */
 #define LIPC_ENUMBER 0x7002 /* what was to be read is no numeral: code "EINVAL" */
 #define LIPC_EUNSAFE 0x7010 /* a directory that others own or may write to: code "EPERM" */
-#define LIPC_EGAI 0x7100    /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
+#define LIPC_EGAI    0x7100 /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written
 ** into buf, which is returned.  Both take a positive number. */
@@ -28,7 +28,7 @@ const char *lipcsys_errtext (int err, char *buf, size_t size);
 /* ---- time and waiting ---- */
 
 /* Directions, as waited for. */
-#define LIPC_IN 1u
+#define LIPC_IN  1u
 #define LIPC_OUT 2u
 
 /* Seconds on the monotonic clock. */
@@ -42,20 +42,21 @@ int lipcsys_wait (int fd, unsigned events, int wakefd, double seconds, bool *ret
 /* ---- descriptors ---- */
 
 /* How a descriptor is to be read and written without blocking and without SIGPIPE. */
-#define LIPC_IO_NONBLOCK 1u  /* O_NONBLOCK is set: read and write simply try */
-#define LIPC_IO_SOCKET 2u    /* MSG_DONTWAIT and MSG_NOSIGNAL do it */
-#define LIPC_IO_PIPE 4u      /* writing may raise SIGPIPE */
-#define LIPC_IO_REGULAR 8u   /* always ready; cannot be polled by epoll */
+#define LIPC_IO_NONBLOCK   1u /* O_NONBLOCK is set: read and write simply try */
+#define LIPC_IO_SOCKET     2u /* MSG_DONTWAIT and MSG_NOSIGNAL do it */
+#define LIPC_IO_PIPE       4u /* writing may raise SIGPIPE */
+#define LIPC_IO_REGULAR    8u /* always ready; cannot be polled by epoll */
 #define LIPC_IO_NONOSIGNAL 16u /* learnt: this kernel has no RWF_NOSIGNAL */
-#define LIPC_IO_NONOWAIT 32u   /* learnt: no RWF_NOWAIT for this descriptor */
+#define LIPC_IO_NONOWAIT   32u /* learnt: no RWF_NOWAIT for this descriptor */
 
 struct lipcsys_fdinfo {
-  unsigned io;     /* LIPC_IO_* */
+  unsigned io; /* LIPC_IO_* */
   unsigned access; /* LIPC_IN, LIPC_OUT or both */
-  const char *type; /* "fifo", "socket", "file", "directory", "char device", "block device", "other" */
-  bool listening;  /* a socket that listens */
+  const char
+    *type; /* "fifo", "socket", "file", "directory", "char device", "block device", "other" */
+  bool listening; /* a socket that listens */
   uint64_t dev, ino, size;
-  unsigned mode;   /* permission bits */
+  unsigned mode; /* permission bits */
 };
 
 /* What an open descriptor is.  -EBADF.  -- see fstat(2), fcntl(2) */
@@ -175,12 +176,12 @@ struct lipcsys_recv {
   void *data;
   size_t size;
   struct lipcsys_addr *from; /* may be NULL */
-  int *fds;                  /* room for LIPC_MAXFDS; NULL: those that come are closed */
+  int *fds; /* room for LIPC_MAXFDS; NULL: those that come are closed */
   int maxfds;
-  size_t n;    /* bytes stored */
+  size_t n; /* bytes stored */
   size_t full; /* the message's own length: more than n when it did not fit */
   int nfds;
-  bool cut;   /* descriptors are missing */
+  bool cut; /* descriptors are missing */
   bool ended; /* no message but the end of the connection */
 };
 int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *m);
@@ -189,8 +190,14 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *m);
 int lipcsys_nextsize (int fd, size_t *ret_size);
 
 /* Options by name; NULL when there is none of that name on this platform. */
-enum lipcsys_optkind { LIPC_OPT_BOOL, LIPC_OPT_INT, LIPC_OPT_LINGER, LIPC_OPT_ERROR, LIPC_OPT_TYPE,
-                       LIPC_OPT_FAMILY };
+enum lipcsys_optkind {
+  LIPC_OPT_BOOL,
+  LIPC_OPT_INT,
+  LIPC_OPT_LINGER,
+  LIPC_OPT_ERROR,
+  LIPC_OPT_TYPE,
+  LIPC_OPT_FAMILY
+};
 struct lipcsys_sockopt {
   const char *name;
   int level, option;
@@ -232,6 +239,10 @@ int lipcsys_lookup (const char *host, int port, int family, int type,
 int lipcsys_lookedup (struct lipcsys_lookup *job, struct lipcsys_addr *addrs, int max, int *ret_n);
 /* May be called at any time, also in a forked child, where the thread does not exist. */
 void lipcsys_lookup_drop (struct lipcsys_lookup *job);
+
+/* Name and text of an EAI_ number, given without its sign. */
+const char *lipcsys_lookupname (int n);
+const char *lipcsys_lookuptext (int n);
 
 /* ---- this process ---- */
 

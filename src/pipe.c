@@ -35,7 +35,8 @@ static int pass_buffered (Stream *s, int to, struct lipc_handle *with, size_t ma
 }
 
 /* Moves or copies; when it would block, finds out which of the two is not ready and waits for it. */
-static int transfer (lua_State *L, const char *op, bool outwards, int move (int, int, size_t, size_t *)) {
+static int transfer (lua_State *L, const char *op, bool outwards,
+                     int move(int, int, size_t, size_t *)) {
   Stream *s = lua_touserdata(L, 1);
   struct lipc_handle *with = lipc_testany(L, 2);
   int fd = lipc_checkfd(L, 2), from = outwards ? s->h.fd : fd, to = outwards ? fd : s->h.fd;
@@ -72,9 +73,7 @@ static const struct lipc_op splice_out_op = {"splice", splice_out_step, LIPC_IN,
 
 /* reader:splice(to, max[, timeout]) -> bytes | nil, msg, code: moves up to max bytes to a descriptor,
 ** file or object without copying them through this process   -- see splice(2) */
-static int l_reader_splice (lua_State *L) {
-  return check_transfer(L, &splice_out_op);
-}
+static int l_reader_splice (lua_State *L) { return check_transfer(L, &splice_out_op); }
 
 static int splice_in_step (lua_State *L, int t) {
   (void)t;
@@ -83,9 +82,7 @@ static int splice_in_step (lua_State *L, int t) {
 static const struct lipc_op splice_in_op = {"splice", splice_in_step, LIPC_OUT, NULL};
 
 /* writer:splice(from, max[, timeout]) -> bytes | nil, msg, code: the same into this pipe */
-static int l_writer_splice (lua_State *L) {
-  return check_transfer(L, &splice_in_op);
-}
+static int l_writer_splice (lua_State *L) { return check_transfer(L, &splice_in_op); }
 
 static int tee_step (lua_State *L, int t) {
   (void)t;
@@ -95,32 +92,26 @@ static const struct lipc_op tee_op = {"tee", tee_step, LIPC_IN, NULL};
 
 /* reader:tee(to, max[, timeout]) -> bytes | nil, msg, code: copies to another pipe what stays to be
 ** read here; not what was already read ahead   -- see tee(2) */
-static int l_reader_tee (lua_State *L) {
-  return check_transfer(L, &tee_op);
-}
+static int l_reader_tee (lua_State *L) { return check_transfer(L, &tee_op); }
 
 static const luaL_Reg reader_methods[] = {
-  {"capacity", l_pipe_capacity},
-  {"splice", l_reader_splice},
-  {"tee", l_reader_tee},
-  {NULL, NULL}
-};
+  {"capacity", l_pipe_capacity}, {"splice", l_reader_splice}, {"tee", l_reader_tee}, {NULL, NULL}};
 static const luaL_Reg writer_methods[] = {
-  {"capacity", l_pipe_capacity},
-  {"splice", l_writer_splice},
-  {NULL, NULL}
-};
+  {"capacity", l_pipe_capacity}, {"splice", l_writer_splice}, {NULL, NULL}};
 static const luaL_Reg *const reader_lists[] = {reader_methods, lipc_stream_reads, NULL};
 static const luaL_Reg *const writer_lists[] = {writer_methods, lipc_stream_writes, NULL};
 
-static const struct lipc_class reader_class = {
-  .tname = "lipc.pipe.reader", .label = "pipe", .size = sizeof(Stream), .methods = reader_lists,
-  .release = lipc_stream_release, .buffered = lipc_stream_buffered
-};
-static const struct lipc_class writer_class = {
-  .tname = "lipc.pipe.writer", .label = "pipe", .size = sizeof(Stream), .methods = writer_lists,
-  .release = lipc_stream_release
-};
+static const struct lipc_class reader_class = {.tname = "lipc.pipe.reader",
+                                               .label = "pipe",
+                                               .size = sizeof(Stream),
+                                               .methods = reader_lists,
+                                               .release = lipc_stream_release,
+                                               .buffered = lipc_stream_buffered};
+static const struct lipc_class writer_class = {.tname = "lipc.pipe.writer",
+                                               .label = "pipe",
+                                               .size = sizeof(Stream),
+                                               .methods = writer_lists,
+                                               .release = lipc_stream_release};
 
 /* open([{size=, packet=}]) -> reader, writer | nil, msg, code: size in bytes (rounded up by the
 ** kernel), packet: each write is one message of at most PIPE_BUF   -- see pipe2(2) */
@@ -160,11 +151,7 @@ static int l_pipe_fromfd (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {
-  {"open", l_pipe_open},
-  {"fromfd", l_pipe_fromfd},
-  {NULL, NULL}
-};
+static const luaL_Reg funcs[] = {{"open", l_pipe_open}, {"fromfd", l_pipe_fromfd}, {NULL, NULL}};
 
 int lipc_open_pipe (lua_State *L) {
   lipc_class(L, &reader_class);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,115 +24,93 @@
 
 /* ---- errors ---- */
 
-#define EAI_SIGN (EAI_NONAME < 0 ? -1 : 1)
-
-static const char *lookup_errname (int n) {
-  static const struct {
-    int err;
-    const char *name;
-  } names[] = {
-#define G(name) {name, #name}
-    G(EAI_AGAIN),  G(EAI_BADFLAGS), G(EAI_FAIL),    G(EAI_FAMILY),
-    G(EAI_MEMORY), G(EAI_NONAME),   G(EAI_SERVICE), G(EAI_SOCKTYPE),
-#ifdef EAI_NODATA
-    G(EAI_NODATA),
-#endif
-#ifdef EAI_ADDRFAMILY
-    G(EAI_ADDRFAMILY),
-#endif
-#undef G
-  };
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (names[i].err * EAI_SIGN == n) return names[i].name;
-  return "EAI_FAIL";
-}
-
 #define E(name) \
   case name: return #name
 
 const char *lipcsys_errname (int err) {
-  if (err > LIPC_EGAI && err < LIPC_EGAI + 0x100) return lookup_errname(err - LIPC_EGAI);
+  if (err > LIPC_EGAI && err <= LIPC_EGAI + 0xff) return lipcsys_lookupname(err - LIPC_EGAI);
   switch (err) {
     case LIPC_EEOF: return "EOF";
-    case LIPC_ENUMBER: return "EINVAL";
     case LIPC_EUNSAFE: return "EPERM";
-    E(E2BIG);
-    E(EACCES);
-    E(EADDRINUSE);
-    E(EADDRNOTAVAIL);
-    E(EAFNOSUPPORT);
-    E(EAGAIN);
-    E(EALREADY);
-    E(EBADF);
-    E(EBADMSG);
-    E(EBUSY);
-    E(ECANCELED);
-    E(ECHILD);
-    E(ECONNABORTED);
-    E(ECONNREFUSED);
-    E(ECONNRESET);
-    E(EDEADLK);
-    E(EDESTADDRREQ);
-    E(EDOM);
-    E(EDQUOT);
-    E(EEXIST);
-    E(EFAULT);
-    E(EFBIG);
-    E(EHOSTUNREACH);
-    E(EIDRM);
-    E(EILSEQ);
-    E(EINPROGRESS);
-    E(EINTR);
-    E(EINVAL);
-    E(EIO);
-    E(EISCONN);
-    E(EISDIR);
-    E(ELOOP);
-    E(EMFILE);
-    E(EMLINK);
-    E(EMSGSIZE);
-    E(ENAMETOOLONG);
-    E(ENETDOWN);
-    E(ENETRESET);
-    E(ENETUNREACH);
-    E(ENFILE);
-    E(ENOBUFS);
-    E(ENODEV);
-    E(ENOENT);
-    E(ENOEXEC);
-    E(ENOLCK);
-    E(ENOMEM);
-    E(ENOMSG);
-    E(ENOPROTOOPT);
-    E(ENOSPC);
-    E(ENOSYS);
-    E(ENOTBLK);
-    E(ENOTCONN);
-    E(ENOTDIR);
-    E(ENOTEMPTY);
-    E(ENOTRECOVERABLE);
-    E(ENOTSOCK);
-    E(ENOTSUP);
-    E(ENOTTY);
-    E(ENXIO);
+    case LIPC_ENUMBER:
+      return "EINVAL";
+      E(E2BIG);
+      E(EACCES);
+      E(EADDRINUSE);
+      E(EADDRNOTAVAIL);
+      E(EAFNOSUPPORT);
+      E(EAGAIN);
+      E(EALREADY);
+      E(EBADF);
+      E(EBADMSG);
+      E(EBUSY);
+      E(ECANCELED);
+      E(ECHILD);
+      E(ECONNABORTED);
+      E(ECONNREFUSED);
+      E(ECONNRESET);
+      E(EDEADLK);
+      E(EDESTADDRREQ);
+      E(EDOM);
+      E(EDQUOT);
+      E(EEXIST);
+      E(EFAULT);
+      E(EFBIG);
+      E(EHOSTUNREACH);
+      E(EIDRM);
+      E(EILSEQ);
+      E(EINPROGRESS);
+      E(EINTR);
+      E(EINVAL);
+      E(EIO);
+      E(EISCONN);
+      E(EISDIR);
+      E(ELOOP);
+      E(EMFILE);
+      E(EMLINK);
+      E(EMSGSIZE);
+      E(ENAMETOOLONG);
+      E(ENETDOWN);
+      E(ENETRESET);
+      E(ENETUNREACH);
+      E(ENFILE);
+      E(ENOBUFS);
+      E(ENODEV);
+      E(ENOENT);
+      E(ENOEXEC);
+      E(ENOLCK);
+      E(ENOMEM);
+      E(ENOMSG);
+      E(ENOPROTOOPT);
+      E(ENOSPC);
+      E(ENOSYS);
+      E(ENOTBLK);
+      E(ENOTCONN);
+      E(ENOTDIR);
+      E(ENOTEMPTY);
+      E(ENOTRECOVERABLE);
+      E(ENOTSOCK);
+      E(ENOTSUP);
+      E(ENOTTY);
+      E(ENXIO);
 #if EOPNOTSUPP != ENOTSUP
-    E(EOPNOTSUPP);
+      E(EOPNOTSUPP);
 #endif
-    E(EOVERFLOW);
-    E(EOWNERDEAD);
-    E(EPERM);
-    E(EPIPE);
-    E(EPROTO);
-    E(EPROTONOSUPPORT);
-    E(EPROTOTYPE);
-    E(ERANGE);
-    E(EROFS);
-    E(ESPIPE);
-    E(ESRCH);
-    E(ESTALE);
-    E(ETIMEDOUT);
-    E(ETXTBSY);
-    E(EXDEV);
+      E(EOVERFLOW);
+      E(EOWNERDEAD);
+      E(EPERM);
+      E(EPIPE);
+      E(EPROTO);
+      E(EPROTONOSUPPORT);
+      E(EPROTOTYPE);
+      E(ERANGE);
+      E(EROFS);
+      E(ESPIPE);
+      E(ESRCH);
+      E(ESTALE);
+      E(ETIMEDOUT);
+      E(ETXTBSY);
+      E(EXDEV);
     default: return NULL;
   }
 }
@@ -143,7 +120,7 @@ const char *lipcsys_errtext (int err, char *buf, size_t size) {
   if (err == LIPC_EEOF) return "end of stream";
   if (err == LIPC_ENUMBER) return "malformed number";
   if (err == LIPC_EUNSAFE) return "not a directory of this user alone (mode 0700)";
-  if (err > LIPC_EGAI && err < LIPC_EGAI + 0x100) return gai_strerror((err - LIPC_EGAI) * EAI_SIGN);
+  if (err > LIPC_EGAI && err <= LIPC_EGAI + 0xff) return lipcsys_lookuptext(err - LIPC_EGAI);
   if (err == ETIMEDOUT) return "timed out"; /* the C library's text speaks of a connection */
 #ifdef __GLIBC__
   return strerror_r(err, buf, size);
@@ -230,9 +207,7 @@ int lipcsys_fdinfo (int fd, struct lipcsys_fdinfo *ret_info) {
   return 0;
 }
 
-int lipcsys_close (int fd) {
-  return close(fd) < 0 && errno != EINTR ? -errno : 0;
-}
+int lipcsys_close (int fd) { return close(fd) < 0 && errno != EINTR ? -errno : 0; }
 
 int lipcsys_dup (int fd, int *ret_fd) {
   int n = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -301,7 +276,8 @@ static ssize_t writev_masked (int fd, unsigned io, const struct iovec *v, int n)
   sigemptyset(&sp);
   sigaddset(&sp, SIGPIPE);
   sigpending(&pend);
-  if (sigismember(&pend, SIGPIPE)) return writev_ready(fd, io, v, n); /* one more is merged with it */
+  if (sigismember(&pend, SIGPIPE))
+    return writev_ready(fd, io, v, n); /* one more is merged with it */
   pthread_sigmask(SIG_BLOCK, &sp, &old);
   ssize_t r = writev_ready(fd, io, v, n);
   int e = errno;

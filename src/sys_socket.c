@@ -58,7 +58,9 @@ static int native_family (int family) {
 }
 
 static int native_type (int type) {
-  return type == LIPC_SOCK_STREAM ? SOCK_STREAM : type == LIPC_SOCK_DGRAM ? SOCK_DGRAM : SOCK_SEQPACKET;
+  return type == LIPC_SOCK_STREAM  ? SOCK_STREAM
+         : type == LIPC_SOCK_DGRAM ? SOCK_DGRAM
+                                   : SOCK_SEQPACKET;
 }
 
 static int own_family (int family) {
@@ -149,7 +151,7 @@ void lipcsys_addrparts (const struct lipcsys_addr *addr, struct lipcsys_addrpart
 /* ---- making ---- */
 
 #ifndef SOCK_CLOEXEC
-#define SOCK_CLOEXEC 0
+#define SOCK_CLOEXEC  0
 #define SOCK_NONBLOCK 0
 /* Two steps where one call cannot do it. */
 static int finish (int fd) {
@@ -157,7 +159,8 @@ static int finish (int fd) {
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
 #endif
-  if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0)
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+      fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0)
     return 0;
   int e = errno;
   close(fd);
@@ -180,7 +183,8 @@ int lipcsys_socket (int family, int type, int *ret_fd) {
 
 int lipcsys_socketpair (int type, int ret_fds[2]) {
   int fds[2];
-  if (socketpair(AF_UNIX, native_type(type) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) return -errno;
+  if (socketpair(AF_UNIX, native_type(type) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+    return -errno;
   int r = finish(fds[0]), r2 = finish(fds[1]);
   if (r == 0 && r2 == 0) memcpy(ret_fds, fds, sizeof fds);
   else if (r == 0) close(fds[0]);
@@ -203,9 +207,7 @@ int lipcsys_bind (int fd, const struct lipcsys_addr *addr) {
   return bind(fd, sa(addr), addr->size) < 0 ? -errno : 0;
 }
 
-int lipcsys_listen (int fd, int backlog) {
-  return listen(fd, backlog) < 0 ? -errno : 0;
-}
+int lipcsys_listen (int fd, int backlog) { return listen(fd, backlog) < 0 ? -errno : 0; }
 
 /* Errors of a connection that was in the queue, not of the listener: accept(2), "Error handling". */
 static bool is_gone (int err) {
@@ -342,7 +344,15 @@ static bool take_control (struct msghdr *m, struct lipcsys_recv *r) {
   r->cut = (m->msg_flags & MSG_CTRUNC) != 0;
   for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h != NULL; h = CMSG_NXTHDR(m, h)) {
     any = true;
-    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+    if (h->cmsg_level != SOL_SOCKET) continue;
+#ifdef __linux__
+    if (h->cmsg_type == 4) { /* SCM_PIDFD, which only the owner of an adopted socket asks for */
+      int fd;
+      memcpy(&fd, CMSG_DATA(h), sizeof fd);
+      if (fd >= 0) close(fd);
+    }
+#endif
+    if (h->cmsg_type != SCM_RIGHTS) continue;
     size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < n; i++) {
       int fd;
@@ -402,7 +412,9 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *r) {
     m.msg_control = c.room;
     m.msg_controllen = CMSG_LEN((size_t)r->maxfds * sizeof(int)) + CMSG_SPACE(64);
   }
-  do n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (type == LIPC_SOCK_STREAM ? 0 : MSG_TRUNC));
+  do
+    n = recvmsg(fd, &m,
+                MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (type == LIPC_SOCK_STREAM ? 0 : MSG_TRUNC));
   while (n < 0 && errno == EINTR);
   int e = errno;
   if (asked && !had) credentials(fd, false);
