@@ -205,6 +205,11 @@ int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsi
   return lipc_again(events);
 }
 
+int lipc_again_in (struct lipc_handle *h, double seconds, unsigned events) {
+  h->pause = seconds;
+  return lipc_again(events);
+}
+
 static int waitfd (const struct lipc_handle *h) { return h->other >= 0 ? h->other : h->fd; }
 
 /* Blocks the thread until something may have changed.  events 0: there is nothing to poll for. */
@@ -264,6 +269,12 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       flags |= HAS_GATE;
     }
     if (events != 0) h->want = events;
+    double until = deadline;
+    if (h->pause > 0) {
+      until = lipcsys_now() + h->pause;
+      if (until > deadline) until = deadline;
+      h->pause = 0;
+    }
     if (push_waiter(L)) {
       lua_getfield(L, -1, "wait");
       lua_pushinteger(L, (lua_Integer)t << FLAGBITS | flags);
@@ -276,7 +287,7 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       }
       if (events == 0) lua_pushnil(L);
       else lua_pushstring(L, events == LIPC_IN ? "r" : events == LIPC_OUT ? "w" : "rw");
-      if (deadline < HUGE_VAL) lua_pushnumber(L, deadline);
+      if (until < HUGE_VAL) lua_pushnumber(L, until);
       else lua_pushnil(L);
       lua_callk(L, 3, 0, (lua_KContext)op, resumed);
       lua_pop(L, 1);
@@ -287,7 +298,7 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
         if (each_scheduler(L, "running", -1))
           luaL_error(L, "cannot wait here: this would block the running loop for ever");
       }
-      int r = block(L, h, events, deadline);
+      int r = block(L, h, events, until);
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);

@@ -50,6 +50,7 @@ struct lipc_handle {
   unsigned want; /* the direction that the last wait asked for */
   unsigned forkgen; /* lipcsys_forkgen when it was made */
   int other; /* what the next wait is for instead of fd; -1: fd itself */
+  double pause; /* the next wait ends after so many seconds at the latest; 0: at the deadline */
   bool watched; /* a poller or scheduler knows the descriptor */
   double timeout; /* the default in seconds; HUGE_VAL: for ever */
   struct lipc_gate gate[2]; /* of LIPC_IN and LIPC_OUT */
@@ -165,6 +166,10 @@ struct lipc_op {
 
 /* As lipc_again, waiting for another descriptor than the object's own; with is its object or NULL. */
 int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsigned events);
+
+/* As lipc_again, but tries again after so many seconds even if nothing happened: for what has no
+** descriptor to wait for (events 0), or where one alone does not tell. */
+int lipc_again_in (struct lipc_handle *h, double seconds, unsigned events);
 
 /* The only loop: checks the object at 1 as lipc_checkopen does, tries, waits (in the scheduler of
 ** this coroutine, or in poll), tries again.  t is the index of the timeout argument, which becomes
