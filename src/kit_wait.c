@@ -326,7 +326,7 @@ static void bad_object (lua_State *L, const struct lipc_op *op) {
 int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
   lua_settop(L, t);
   /* as lipc_checkopen does, but the metatable may stay: it lies in the slot at t+1 */
-  const struct lipc_handle *h = lua_touserdata(L, 1);
+  struct lipc_handle *h = lua_touserdata(L, 1);
   if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)) || !lipc_isopen(h) ||
       (op->owns & ~h->access) != 0) {
     lua_settop(L, t);
@@ -335,6 +335,7 @@ int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
   if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
+  h->other = -1; /* an earlier call that timed out may have waited for something else */
   int r = op->step(L, t);
   return r >= 0 ? r : drive(L, op, t, 0, r);
 }
