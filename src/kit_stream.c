@@ -361,6 +361,11 @@ static int flush_some (Stream *s) {
   return 0;
 }
 
+int lipc_stream_push (Stream *s) {
+  own_buffer(s);
+  return flush_some(s);
+}
+
 /* Of the strings at first .. last, those bytes that come after `done`. */
 static int gather (lua_State *L, int first, int last, size_t done, struct lipcsys_piece *p) {
   int n = 0;

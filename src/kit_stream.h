@@ -26,6 +26,9 @@ typedef struct Stream {
 ** flushes.  A class takes those of the directions it can have. */
 extern const luaL_Reg lipc_stream_reads[], lipc_stream_writes[];
 
+/* Writes what is buffered, for what must come after it: 0 when all of it went, -EAGAIN, ... */
+int lipc_stream_push (Stream *s);
+
 /* release and buffered of a class of streams; a release of its own calls this for the buffers. */
 int lipc_stream_release (lua_State *L, struct lipc_handle *h, int fd);
 bool lipc_stream_buffered (const struct lipc_handle *h);
