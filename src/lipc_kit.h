@@ -15,6 +15,7 @@
 /* ---- objects ---- */
 
 struct lipc_handle;
+struct lipc_op;
 
 /* A kind of object.  One static const per metatable. */
 struct lipc_class {
@@ -28,6 +29,10 @@ struct lipc_class {
   int (*release)(lua_State *L, struct lipc_handle *h, int fd);
   /* Whether something can be read without waiting although the descriptor is not ready. */
   bool (*buffered)(const struct lipc_handle *h);
+  /* How the thread waits where poll(2) on the descriptor is not the way: for at most that long.  0:
+  ** try again; or the error.  A coroutine under a scheduler waits for the descriptor all the same;
+  ** where there is none it tries again after pauses that grow. */
+  int (*block)(lua_State *L, const struct lipc_op *op, int t, double seconds);
 };
 
 /* User values of every object. */
@@ -36,6 +41,7 @@ enum { LIPC_UV_NAME = 1, LIPC_UV_GUARD, LIPC_UV_FREE = LIPC_UV_GUARD + 2 };
 /* A direction of an object belongs to one coroutine while its call waits in the middle. */
 struct lipc_gate {
   lua_State *owner; /* for comparison only; alive or not is asked of the gates table */
+  unsigned forkgen; /* of the owner: a forked child has other coroutines to run */
   bool contested; /* somebody waits for the owner to finish */
 };
 
@@ -50,7 +56,6 @@ struct lipc_handle {
   unsigned want; /* the direction that the last wait asked for */
   unsigned forkgen; /* lipcsys_forkgen when it was made */
   int other; /* what the next wait is for instead of fd; -1: fd itself */
-  double pause; /* the next wait ends after so many seconds at the latest; 0: at the deadline */
   bool watched; /* a poller or scheduler knows the descriptor */
   double timeout; /* the default in seconds; HUGE_VAL: for ever */
   struct lipc_gate gate[2]; /* of LIPC_IN and LIPC_OUT */
@@ -164,17 +169,22 @@ struct lipc_op {
 
 #define lipc_again(events) (-(int)(events)-1)
 
+/* For what nothing can be polled for, or not everything: as lipc_again(events), but after a pause at
+** the latest, which grows during the call from 50 us to 5 ms.  events may be 0. */
+#define LIPC_PAUSE         4u
+#define lipc_pause(events) lipc_again(LIPC_PAUSE | (events))
+
 /* As lipc_again, waiting for another descriptor than the object's own; with is its object or NULL. */
 int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsigned events);
-
-/* As lipc_again, but tries again after so many seconds even if nothing happened: for what has no
-** descriptor to wait for (events 0), or where one alone does not tell. */
-int lipc_again_in (struct lipc_handle *h, double seconds, unsigned events);
 
 /* The only loop: checks the object at 1 as lipc_checkopen does, tries, waits (in the scheduler of
 ** this coroutine, or in poll), tries again.  t is the index of the timeout argument, which becomes
 ** the deadline. */
 int lipc_drive (lua_State *L, const struct lipc_op *op, int t);
+
+/* The same for a constructor that waits: it has put its new object (LIPC_NOFD or a descriptor, so
+** that it counts as open) at index 1 itself; its op has a giveup of its own that gives it back. */
+int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t);
 
 /* Seconds at idx: nil is dflt; negative and NaN are misuse. */
 double lipc_checktimeout (lua_State *L, int idx, double dflt);

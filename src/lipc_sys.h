@@ -4,6 +4,7 @@
 #ifndef LIPC_SYS_H
 #define LIPC_SYS_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,6 +39,46 @@ double lipcsys_now (void);
 ** descriptor may be -1.  Errors and hang-ups count as ready in every direction.  Sets *ret_wake when
 ** wakefd is readable.  -ETIMEDOUT, -EINTR.  seconds < 0: for ever.  -- see ppoll(2) */
 int lipcsys_wait (int fd, unsigned events, int wakefd, double seconds, bool *ret_wake);
+
+/* As poll(2), with its time in seconds, of the finest grain that there is and never cut short; < 0:
+** for ever.  The number of those ready, or a negative errno. */
+struct pollfd;
+int lipcsys_pollmany (struct pollfd *p, unsigned n, double seconds);
+
+/* ---- a set of descriptors to wait for ---- */
+
+struct lipcsys_poller;
+
+struct lipcsys_ready {
+  int fd;
+  unsigned events;
+};
+
+/* Level-triggered.  portable: poll(2) even where there is something better.  *ret_fd is what becomes
+** readable when the set has something to report, or -1; it is the caller's to close, after
+** lipcsys_poller_free.  -- see epoll(7) */
+int lipcsys_poller_new (bool portable, struct lipcsys_poller **ret_poller, int *ret_fd);
+void lipcsys_poller_free (struct lipcsys_poller *p);
+
+/* Adds a descriptor or changes what is wanted of it (not 0); no system call when nothing changes.
+** What is always ready, as regular files are, is taken too.  -EBADF. */
+int lipcsys_poller_put (struct lipcsys_poller *p, int fd, unsigned events);
+
+/* Takes a descriptor out; must come before it is closed. */
+void lipcsys_poller_forget (struct lipcsys_poller *p, int fd);
+
+/* What is wanted of this descriptor (0: it is not in the set), and how many there are. */
+unsigned lipcsys_poller_wanted (const struct lipcsys_poller *p, int fd);
+int lipcsys_poller_count (const struct lipcsys_poller *p);
+
+/* In a forked child: makes the set the child's own, under the same number.  The other functions see
+** to it themselves; nothing to do elsewhere. */
+int lipcsys_poller_renew (struct lipcsys_poller *p);
+
+/* Waits until some are ready, but no longer than that (< 0: for ever); up to max of them are stored,
+** none when the time was over.  Errors and hang-ups count as ready in every direction wanted.  -EINTR. */
+int lipcsys_poller_wait (struct lipcsys_poller *p, double seconds, struct lipcsys_ready *ret_ready,
+                         int max, int *ret_n);
 
 /* ---- descriptors ---- */
 
@@ -83,6 +124,16 @@ int lipcsys_read (int fd, unsigned *io, void *buf, size_t size, size_t *ret_n);
 int lipcsys_write (int fd, unsigned *io, const void *data, size_t size, size_t *ret_n);
 int lipcsys_writev (int fd, unsigned *io, const struct lipcsys_piece *p, int n, size_t *ret_n);
 
+/* Between these two calls of one thread a write to a pipe without readers raises no signal: SIGPIPE is
+** blocked, and the one that was raised is taken from the queue, so that the host sees neither it nor
+** a changed mask.  raised: the write failed with EPIPE.  -- see sigtimedwait(2) */
+struct lipcsys_sigpipe {
+  bool held;
+  sigset_t mask;
+};
+void lipcsys_holdsigpipe (struct lipcsys_sigpipe *hold);
+void lipcsys_dropsigpipe (struct lipcsys_sigpipe *hold, bool raised);
+
 /* ---- pipes ---- */
 
 /* Both ends close-on-exec and non-blocking.  packet: O_DIRECT mode.  -- see pipe2(2) */
@@ -93,7 +144,7 @@ int lipcsys_getpipesize (int fd, size_t *ret_size);
 int lipcsys_setpipesize (int fd, size_t size, size_t *ret_size);
 
 /* Moves, or copies from pipe to pipe without consuming, up to size bytes inside the kernel; never
-** blocks on the pipes.  Offsets as the descriptors'.  0 moved is the end.  -- see splice(2), tee(2) */
+** blocks on the pipes, never raises SIGPIPE.  Offsets as the descriptors'.  0 moved is the end.  -- see splice(2), tee(2) */
 int lipcsys_splice (int from, int to, size_t size, size_t *ret_n);
 int lipcsys_tee (int from, int to, size_t size, size_t *ret_n);
 

@@ -34,7 +34,7 @@ static int shutdown_step (lua_State *L, int t) {
   const char *what = lua_tostring(L, 2);
   unsigned how = (what[0] == 'r' ? LIPC_IN : 0) | (strchr(what, 'w') != NULL ? LIPC_OUT : 0);
   (void)t;
-  int r = how & LIPC_OUT ? lipc_stream_push(&s->s) : 0;
+  int r = how & LIPC_OUT ? lipc_stream_flushsome(&s->s) : 0;
   if (r == -EAGAIN) return lipc_again(LIPC_OUT);
   if (r == 0) r = lipcsys_shutdown(s->s.h.fd, how);
   if (r < 0) return lipc_failself(L, "shutdown", r);

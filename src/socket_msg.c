@@ -5,28 +5,17 @@
 #include <limits.h>
 #include <string.h>
 
-#define FIRSTPAUSE 50e-6
-#define LASTPAUSE  5e-3
-
 /* ---- sending ---- */
-
-/* The receiver's queue is full.  The poller tells when the peer of a connected socket has room, but
-** not when somebody else has: try again after a growing pause, which is kept at index p. */
-static int wait_for_room (lua_State *L, Socket *s, int p, bool to) {
-  if (!to || s->family != LIPC_AF_UNIX) return lipc_again(LIPC_OUT);
-  double pause = lua_tonumber(L, p);
-  pause = pause < FIRSTPAUSE ? FIRSTPAUSE : pause * 2 > LASTPAUSE ? LASTPAUSE : pause * 2;
-  lua_settop(L, p - 1);
-  lua_pushnumber(L, pause);
-  return lipc_again_in(&s->s.h, pause, 0);
-}
 
 static int send_message (lua_State *L, const char *op, int t, const struct lipcsys_addr *to) {
   Socket *s = lipc_tosocket(L);
   size_t size, n;
   const char *data = lua_tolstring(L, 2, &size);
   int r = lipcsys_sendmsg(s->s.h.fd, data, size, to, NULL, 0, &n);
-  if (r == -EAGAIN) return wait_for_room(L, s, t + 2, to != NULL);
+  (void)t;
+  /* the poller tells when the peer of a connected socket has room, but not when another has */
+  if (r == -EAGAIN)
+    return to != NULL && s->family == LIPC_AF_UNIX ? lipc_pause(0) : lipc_again(LIPC_OUT);
   return lipc_result(L, op, r);
 }
 
@@ -175,7 +164,7 @@ static int sendfds_step (lua_State *L, int t) {
   size_t size, n, done = (size_t)lua_tointeger(L, t + 2);
   const char *data = lua_tolstring(L, 2, &size);
   lua_settop(L, t + 2);
-  r = done == 0 ? lipc_stream_push(&s->s) : 0;
+  r = done == 0 ? lipc_stream_flushsome(&s->s) : 0;
   while (r == 0) {
     nfds = done == 0 ? check_fds(L, fds) : 0;
     r = lipcsys_sendmsg(s->s.h.fd, data + done, size - done, NULL, fds, nfds, &n);

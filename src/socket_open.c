@@ -9,9 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define MAXADDRS   16
-#define FIRSTPAUSE 50e-6 /* between attempts where there is nothing to poll for */
-#define LASTPAUSE  5e-3
+#define MAXADDRS 16
 
 enum { CONNECT, LISTEN, DATAGRAM, RESOLVE };
 
@@ -25,7 +23,6 @@ typedef struct Opening {
   int err; /* of the first address that failed */
   bool connecting; /* the outcome is to be asked for when h.fd is writable */
   double deadline, until; /* of the whole call, and of this address */
-  double pause;
   int backlog;
   unsigned mode;
   bool replace, unlink, reuse, v6any;
@@ -169,13 +166,11 @@ static int connect_one (lua_State *L, Opening *o, const struct lipcsys_addr *a, 
         double now = lipcsys_now();
         o->until = now + (o->deadline - now) / (o->naddr - o->next);
       }
-      o->pause = FIRSTPAUSE;
     }
     r = lipcsys_connect(o->h.fd, a);
     if (r == 0) return 1;
     if (r == -EAGAIN) {
-      *again = lipc_again_in(&o->h, o->pause, 0);
-      if ((o->pause *= 2) > LASTPAUSE) o->pause = LASTPAUSE;
+      *again = lipc_pause(0);
       return 0;
     }
     if (r != -EINPROGRESS) return r;
@@ -185,10 +180,9 @@ static int connect_one (lua_State *L, Opening *o, const struct lipcsys_addr *a, 
     r = lipcsys_connected(o->h.fd);
     return r == 0 ? 1 : r;
   }
-  double left = o->until < HUGE_VAL ? o->until - lipcsys_now() : 0;
-  if (o->until < HUGE_VAL && left <= 0) return -ETIMEDOUT;
-  *again = o->next + 1 < o->naddr && left > 0 ? lipc_again_in(&o->h, left, LIPC_OUT)
-                                              : lipc_again(LIPC_OUT);
+  if (o->until < HUGE_VAL && lipcsys_now() >= o->until) return -ETIMEDOUT;
+  bool last = o->until == HUGE_VAL || o->next + 1 == o->naddr;
+  *again = last ? lipc_again(LIPC_OUT) : lipc_pause(LIPC_OUT);
   return 0;
 }
 
@@ -329,7 +323,7 @@ static Opening *prepare (lua_State *L, int what, const char *const *names) {
 }
 
 static int run (lua_State *L, const Opening *o) {
-  return o->err < 0 ? failed(L, o, o->err) : lipc_drive(L, &open_op, 3);
+  return o->err < 0 ? failed(L, o, o->err) : lipc_drivenew(L, &open_op, 3);
 }
 
 /* connect{path= | abstract= | host=, port=[, family=, type=, timeout=, bind=address, options]} ->
@@ -373,6 +367,5 @@ void lipc_socket_openers (lua_State *L) {
                                    {"resolve", l_socket_resolve},
                                    {NULL, NULL}};
   lipc_class(L, &opening_class);
-  luaL_getmetatable(L, opening_class.tname);
-  luaL_setfuncs(L, funcs, 1);
+  luaL_setfuncs(L, funcs, 0);
 }

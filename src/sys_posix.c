@@ -138,7 +138,7 @@ double lipcsys_now (void) {
   return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-/* poll(2) with its time in seconds; the platform's finest timer, never cut short. */
+/* poll(2) with its time in seconds. */
 static int poll_seconds (struct pollfd *p, nfds_t n, double seconds) {
 #ifdef __linux__
   struct timespec ts;
@@ -153,6 +153,11 @@ static int poll_seconds (struct pollfd *p, nfds_t n, double seconds) {
   int whole = (int)ms;
   return poll(p, n, seconds < 0 ? -1 : whole + (ms > whole));
 #endif
+}
+
+int lipcsys_pollmany (struct pollfd *p, unsigned n, double seconds) {
+  int r = poll_seconds(p, n, seconds);
+  return r < 0 ? -errno : r;
 }
 
 int lipcsys_wait (int fd, unsigned events, int wakefd, double seconds, bool *ret_wake) {
@@ -258,31 +263,50 @@ int lipcsys_read (int fd, unsigned *io, void *buf, size_t size, size_t *ret_n) {
   return 0;
 }
 
-static ssize_t writev_ready (int fd, unsigned io, const struct iovec *v, int n) {
-  if (!(io & (LIPC_IO_NONBLOCK | LIPC_IO_REGULAR))) {
-    int r = ready(fd, POLLOUT);
-    if (r < 0) {
-      errno = -r;
-      return -1;
-    }
-  }
+/* With flags of pwritev2(2), where there is such a call. */
+static ssize_t writev_flags (int fd, const struct iovec *v, int n, int flags) {
+#ifdef RWF_NOSIGNAL
+  if (flags != 0) return pwritev2(fd, v, n, -1, flags);
+#endif
+  (void)flags;
   return writev(fd, v, n);
 }
 
-/* SIGPIPE is blocked around the write, and the one that we caused is taken from the queue: the host
-** sees neither it nor a changed mask. */
-static ssize_t writev_masked (int fd, unsigned io, const struct iovec *v, int n) {
-  sigset_t sp, old, pend;
+/* A descriptor in blocking mode gets no more than a pipe that polls as writable has room for. */
+static ssize_t writev_ready (int fd, unsigned io, const struct iovec *v, int n, int flags) {
+  if (io & (LIPC_IO_NONBLOCK | LIPC_IO_REGULAR)) return writev_flags(fd, v, n, flags);
+  struct iovec some[LIPC_MAXPIECES];
+  size_t room = PIPE_BUF;
+  int i = 0, r = ready(fd, POLLOUT);
+  if (r < 0) {
+    errno = -r;
+    return -1;
+  }
+  for (; i < n && room > 0; i++) {
+    some[i] = v[i];
+    if (some[i].iov_len > room) some[i].iov_len = room;
+    room -= some[i].iov_len;
+  }
+  return writev_flags(fd, some, i, flags);
+}
+
+void lipcsys_holdsigpipe (struct lipcsys_sigpipe *hold) {
+  sigset_t sp, pend;
   sigemptyset(&sp);
   sigaddset(&sp, SIGPIPE);
   sigpending(&pend);
-  if (sigismember(&pend, SIGPIPE))
-    return writev_ready(fd, io, v, n); /* one more is merged with it */
-  pthread_sigmask(SIG_BLOCK, &sp, &old);
-  ssize_t r = writev_ready(fd, io, v, n);
-  int e = errno;
-  if (r < 0 && e == EPIPE) {
+  hold->held = !sigismember(&pend, SIGPIPE); /* else one more is merged with it */
+  if (hold->held) pthread_sigmask(SIG_BLOCK, &sp, &hold->mask);
+}
+
+void lipcsys_dropsigpipe (struct lipcsys_sigpipe *hold, bool raised) {
+  sigset_t sp;
+  if (!hold->held) return;
+  if (raised) {
+    sigemptyset(&sp);
+    sigaddset(&sp, SIGPIPE);
 #ifdef __APPLE__
+    sigset_t pend;
     int sig;
     sigpending(&pend);
     if (sigismember(&pend, SIGPIPE)) sigwait(&sp, &sig);
@@ -291,7 +315,15 @@ static ssize_t writev_masked (int fd, unsigned io, const struct iovec *v, int n)
     while (sigtimedwait(&sp, NULL, &now) < 0 && errno == EINTR) continue;
 #endif
   }
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pthread_sigmask(SIG_SETMASK, &hold->mask, NULL);
+}
+
+static ssize_t writev_masked (int fd, unsigned io, const struct iovec *v, int n) {
+  struct lipcsys_sigpipe hold;
+  lipcsys_holdsigpipe(&hold);
+  ssize_t r = writev_ready(fd, io, v, n, 0);
+  int e = errno;
+  lipcsys_dropsigpipe(&hold, r < 0 && e == EPIPE);
   errno = e;
   return r;
 }
@@ -303,7 +335,8 @@ static ssize_t writev_pipe (int fd, unsigned *io, const struct iovec *v, int n) 
 #ifdef RWF_NOSIGNAL
   if (!(*io & LIPC_IO_NONOSIGNAL)) {
     bool nowait = !(*io & (LIPC_IO_NONBLOCK | LIPC_IO_NONOWAIT));
-    ssize_t r = pwritev2(fd, v, n, -1, RWF_NOSIGNAL | (nowait ? RWF_NOWAIT : 0));
+    ssize_t r = nowait ? pwritev2(fd, v, n, -1, RWF_NOSIGNAL | RWF_NOWAIT)
+                       : writev_ready(fd, *io, v, n, RWF_NOSIGNAL);
     if (r >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) return r;
     *io |= nowait ? LIPC_IO_NONOWAIT : LIPC_IO_NONOSIGNAL;
     return writev_pipe(fd, io, v, n);
@@ -323,7 +356,7 @@ static int writev_any (int fd, unsigned *io, const struct iovec *v, int n, size_
     } else if (*io & LIPC_IO_PIPE) {
       r = writev_pipe(fd, io, v, n);
     } else {
-      r = writev_ready(fd, *io, v, n);
+      r = writev_ready(fd, *io, v, n, 0);
     }
   } while (r < 0 && errno == EINTR);
   if (r < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
