@@ -18,6 +18,8 @@
 /* Conditions that are errors to lipc and not to the kernel; used negated, as an errno is. */
 #define LIPC_EEOF    0x7001 /* the stream has ended: code "EOF" */
 #define LIPC_ENUMBER 0x7002 /* what was to be read is no numeral: code "EINVAL" */
+#define LIPC_EUNSAFE 0x7010 /* a directory that others own or may write to: code "EPERM" */
+#define LIPC_EGAI    0x7100 /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written
 ** into buf, which is returned.  Both take a positive number. */
@@ -152,6 +154,146 @@ int lipcsys_eventfd (unsigned initial, bool semaphore, int *ret_fd);
 
 /* Whether an open descriptor is an eventfd. */
 bool lipcsys_iseventfd (int fd);
+
+/* ---- sockets ---- */
+
+enum { LIPC_AF_UNIX = 1, LIPC_AF_INET, LIPC_AF_INET6, LIPC_AF_OTHER };
+enum { LIPC_SOCK_STREAM = 1, LIPC_SOCK_DGRAM, LIPC_SOCK_SEQPACKET, LIPC_SOCK_OTHER };
+
+/* An address as the kernel wants it; size 0: none. */
+struct lipcsys_addr {
+  unsigned size;
+  _Alignas(8) unsigned char bytes[128];
+};
+
+/* The same in parts. */
+struct lipcsys_addrparts {
+  int family;
+  bool abstract;
+  int port;
+  size_t len; /* of name, which ends with a zero all the same */
+  char name[128]; /* path, abstract name or numeric host; empty: unnamed */
+};
+
+/* From a path, or a name in Linux's abstract space.  -ENAMETOOLONG: *ret_max is what fits. */
+int lipcsys_unixaddr (const char *name, size_t len, bool abstract, struct lipcsys_addr *ret_addr,
+                      size_t *ret_max);
+
+/* From a numeric host ("127.0.0.1", "::1", "fe80::1%eth0").  -EINVAL: it is a name, or of the other
+** family (family 0: either).  Never looks anything up. */
+int lipcsys_inetaddr (const char *host, int port, int family, struct lipcsys_addr *ret_addr);
+
+void lipcsys_addrparts (const struct lipcsys_addr *addr, struct lipcsys_addrparts *ret_parts);
+
+/* Close-on-exec and non-blocking.  -- see socket(2), socketpair(2) */
+int lipcsys_socket (int family, int type, int *ret_fd);
+int lipcsys_socketpair (int type, int ret_fds[2]);
+
+/* What an open socket is.  -ENOTSOCK */
+int lipcsys_sockinfo (int fd, int *ret_family, int *ret_type);
+
+int lipcsys_bind (int fd, const struct lipcsys_addr *addr);
+int lipcsys_listen (int fd, int backlog);
+
+/* One connection, close-on-exec and non-blocking; never blocks.  What only concerns a connection
+** that is gone again is not reported.  -EAGAIN, -EMFILE ...   -- see accept4(2) */
+int lipcsys_accept (int fd, unsigned io, int *ret_fd, struct lipcsys_addr *ret_peer);
+
+/* 0; -EINPROGRESS: writable when decided, then ask lipcsys_connected; -EAGAIN: the listener's
+** backlog is full, try again later (there is nothing to poll).   -- see connect(2) */
+int lipcsys_connect (int fd, const struct lipcsys_addr *addr);
+int lipcsys_connected (int fd);
+
+int lipcsys_sockname (int fd, struct lipcsys_addr *ret_addr);
+int lipcsys_peername (int fd, struct lipcsys_addr *ret_addr);
+
+/* Who connected, or made the pair.  -- see unix(7) SO_PEERCRED */
+struct lipcsys_cred {
+  long pid, uid, gid; /* pid 0: not known */
+};
+int lipcsys_peercred (int fd, struct lipcsys_cred *ret_cred);
+
+int lipcsys_shutdown (int fd, unsigned directions);
+
+/* Sends one message, or what fits of a stream's bytes, with descriptors if nfds > 0; to may be NULL.
+** -- see sendmsg(2), unix(7) SCM_RIGHTS */
+#define LIPC_MAXFDS 253 /* in one message: the kernel's SCM_MAX_FD */
+int lipcsys_sendmsg (int fd, const void *data, size_t size, const struct lipcsys_addr *to,
+                     const int *fds, int nfds, size_t *ret_n);
+
+/* Receives.  The descriptors come close-on-exec; more than maxfds of them, or such as this process
+** has no room for, make cut true, and those that did come are the caller's to close. */
+struct lipcsys_recv {
+  void *data;
+  size_t size;
+  struct lipcsys_addr *from; /* may be NULL */
+  int *fds; /* room for LIPC_MAXFDS; NULL: those that come are closed */
+  int maxfds;
+  size_t n; /* bytes stored */
+  size_t full; /* the message's own length: more than n when it did not fit */
+  int nfds;
+  bool cut; /* descriptors are missing */
+  bool ended; /* no message but the end of the connection */
+};
+int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *m);
+
+/* The length of the next message, which stays; -EAGAIN.  0: empty, or the end. */
+int lipcsys_nextsize (int fd, size_t *ret_size);
+
+/* Options by name; NULL when there is none of that name on this platform. */
+enum lipcsys_optkind {
+  LIPC_OPT_BOOL,
+  LIPC_OPT_INT,
+  LIPC_OPT_LINGER,
+  LIPC_OPT_ERROR,
+  LIPC_OPT_TYPE,
+  LIPC_OPT_FAMILY
+};
+struct lipcsys_sockopt {
+  const char *name;
+  int level, option;
+  enum lipcsys_optkind kind;
+  bool readonly;
+};
+const struct lipcsys_sockopt *lipcsys_sockopt (const char *name);
+/* A number for each kind: 0 or 1; the value; seconds or -1; an errno; LIPC_SOCK_*; LIPC_AF_*. */
+int lipcsys_getsockopt (int fd, const struct lipcsys_sockopt *o, long *ret_value);
+int lipcsys_setsockopt (int fd, const struct lipcsys_sockopt *o, long value);
+
+/* ---- socket paths ---- */
+
+struct lipcsys_fileid {
+  uint64_t dev, ino;
+};
+
+/* Binds to a path with exactly this mode, which is never laxer for a moment.  replace: a socket there
+** to which nobody is bound any more is removed first, under a lock on the directory; one that is
+** alive is -EADDRINUSE, what is no socket -ENOTSOCK.  -- see unix(7) */
+int lipcsys_bindpath (int fd, const struct lipcsys_addr *addr, unsigned mode, bool replace,
+                      struct lipcsys_fileid *ret_id);
+
+/* Removes the path if it is still that socket. */
+int lipcsys_unlinkpath (const char *path, const struct lipcsys_fileid *id);
+
+/* $XDG_RUNTIME_DIR/lipc, else /tmp/lipc-<uid>; made with mode 0700 if missing.  -LIPC_EUNSAFE when it
+** is somebody else's or open to others.  path is filled in in any case. */
+int lipcsys_runtimedir (char *path, size_t size);
+
+/* ---- name look-up ---- */
+
+/* A look-up in a thread of its own that has all signals blocked.  *ret_fd becomes readable when it
+** is done; it belongs to the job: drop it after it is out of every poll set.   -- see getaddrinfo(3) */
+struct lipcsys_lookup;
+int lipcsys_lookup (const char *host, int port, int family, int type,
+                    struct lipcsys_lookup **ret_job, int *ret_fd);
+/* -EAGAIN while it runs; -LIPC_EGAI-n */
+int lipcsys_lookedup (struct lipcsys_lookup *job, struct lipcsys_addr *addrs, int max, int *ret_n);
+/* May be called at any time, also in a forked child, where the thread does not exist. */
+void lipcsys_lookup_drop (struct lipcsys_lookup *job);
+
+/* Name and text of an EAI_ number, given without its sign. */
+const char *lipcsys_lookupname (int n);
+const char *lipcsys_lookuptext (int n);
 
 /* ---- this process ---- */
 

@@ -28,8 +28,10 @@
   case name: return #name
 
 const char *lipcsys_errname (int err) {
+  if (err > LIPC_EGAI && err <= LIPC_EGAI + 0xff) return lipcsys_lookupname(err - LIPC_EGAI);
   switch (err) {
     case LIPC_EEOF: return "EOF";
+    case LIPC_EUNSAFE: return "EPERM";
     case LIPC_ENUMBER:
       return "EINVAL";
       E(E2BIG);
@@ -117,6 +119,8 @@ const char *lipcsys_errname (int err) {
 const char *lipcsys_errtext (int err, char *buf, size_t size) {
   if (err == LIPC_EEOF) return "end of stream";
   if (err == LIPC_ENUMBER) return "malformed number";
+  if (err == LIPC_EUNSAFE) return "not a directory of this user alone (mode 0700)";
+  if (err > LIPC_EGAI && err <= LIPC_EGAI + 0xff) return lipcsys_lookuptext(err - LIPC_EGAI);
   if (err == ETIMEDOUT) return "timed out"; /* the C library's text speaks of a connection */
 #ifdef __GLIBC__
   return strerror_r(err, buf, size);
