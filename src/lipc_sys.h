@@ -227,13 +227,15 @@ void lipcsys_signals_unlock (void);
 
 /* ---- what there is ---- */
 
+#define LIPC_MAXFEATURES 32
 struct lipcsys_feature {
   const char *name;
   bool there;
 };
-/* Finds out by trying, not by version numbers; the list ends with a NULL name. */
-const struct lipcsys_feature *lipcsys_features (struct lipcsys_feature *list, size_t n);
-/* Name of the platform, release of the kernel, machine. */
+/* Finds out by trying; returns how many it filled in. */
+int lipcsys_features (struct lipcsys_feature list[LIPC_MAXFEATURES]);
+
+/* Name of the platform; release of the kernel, machine. */
 const char *lipcsys_platform (void);
 int lipcsys_uname (char *release, char *machine, size_t size);
 
