@@ -16,10 +16,12 @@
 /* ---- errors ---- */
 
 /* Conditions that are errors to lipc and not to the kernel; used negated, as an errno is. */
-#define LIPC_EEOF    0x7001 /* the stream has ended: code "EOF" */
-#define LIPC_ENUMBER 0x7002 /* what was to be read is no numeral: code "EINVAL" */
-#define LIPC_EUNSAFE 0x7010 /* a directory that others own or may write to: code "EPERM" */
-#define LIPC_EGAI    0x7100 /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
+#define LIPC_EEOF     0x7001 /* the stream has ended: code "EOF" */
+#define LIPC_ENUMBER  0x7002 /* what was to be read is no numeral: code "EINVAL" */
+#define LIPC_EUNSAFE  0x7010 /* a directory that others own or may write to: code "EPERM" */
+#define LIPC_EGAI     0x7100 /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
+#define LIPC_ENOTFIFO 0x7011 /* something else has that name: code "EINVAL" */
+#define LIPC_ESYMLINK 0x7012 /* a symbolic link, which is not followed: code "ELOOP" */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written
 ** into buf, which is returned.  Both take a positive number. */
@@ -148,6 +150,38 @@ int lipcsys_setpipesize (int fd, size_t size, size_t *ret_size);
 int lipcsys_splice (int from, int to, size_t size, size_t *ret_n);
 int lipcsys_tee (int from, int to, size_t size, size_t *ret_n);
 
+/* ---- FIFOs ---- */
+
+/* What tells one file from another that has taken its name. */
+struct lipcsys_fileid {
+  uint64_t dev, ino;
+};
+
+/* The mode is changed by the umask, as mkfifo(3) says.  -- see mknod(2) */
+int lipcsys_mkfifo (const char *path, unsigned mode, bool bymknod);
+
+/* 0, -LIPC_ENOTFIFO or -LIPC_ESYMLINK. */
+int lipcsys_isfifo (const char *path);
+
+/* Never blocks; opens nothing but a FIFO (-LIPC_ENOTFIFO) and follows no symbolic link
+** (-LIPC_ESYMLINK).  -ENXIO (*ret_id is set): nobody has it open to read.  -- see fifo(7), open(2) */
+int lipcsys_openfifo (const char *path, unsigned access, int *ret_fd,
+                      struct lipcsys_fileid *ret_id);
+
+/* Whether somebody has the other end of a FIFO open now: 0 or -EAGAIN.  The only way to see a silent
+** writer is to read, so *ret_seen may tell that there is a byte, to be put before what is read next;
+** or that a writer was there since the opening, and left.  In blocking mode a writer is seen only by
+** what it has written. */
+#define LIPC_SAWBYTE  1u
+#define LIPC_SAWLEAVE 2u
+int lipcsys_haspeer (int fd, unsigned io, unsigned dir, char *ret_byte, unsigned *ret_seen);
+
+/* Removes a FIFO and nothing else; only this very one unless `only` is NULL.  -- see unlink(2) */
+int lipcsys_unlinkfifo (const char *path, const struct lipcsys_fileid *only);
+
+/* The path with the working directory before it, if it is relative. */
+int lipcsys_abspath (const char *path, char *buf, size_t size);
+
 /* ---- eventfd ---- */
 
 int lipcsys_eventfd (unsigned initial, bool semaphore, int *ret_fd);
@@ -262,10 +296,6 @@ int lipcsys_setsockopt (int fd, const struct lipcsys_sockopt *o, long value);
 
 /* ---- socket paths ---- */
 
-struct lipcsys_fileid {
-  uint64_t dev, ino;
-};
-
 /* Binds to a path with exactly this mode, which is never laxer for a moment.  replace: a socket there
 ** to which nobody is bound any more is removed first, under a lock on the directory; one that is
 ** alive is -EADDRINUSE, what is no socket -ENOTSOCK.  -- see unix(7) */
@@ -294,6 +324,27 @@ void lipcsys_lookup_drop (struct lipcsys_lookup *job);
 /* Name and text of an EAI_ number, given without its sign. */
 const char *lipcsys_lookupname (int n);
 const char *lipcsys_lookuptext (int n);
+/* ---- timers ---- */
+
+enum lipcsys_clock { LIPC_CLOCK_MONOTONIC, LIPC_CLOCK_REALTIME, LIPC_CLOCK_BOOTTIME };
+
+/* Seconds on that clock. */
+int lipcsys_clocknow (enum lipcsys_clock clock, double *ret_now);
+
+int lipcsys_timer (enum lipcsys_clock clock, int *ret_fd);
+
+#define LIPC_TIMER_ABSOLUTE 1u
+#define LIPC_TIMER_CANCEL   2u /* reading fails with ECANCELED when somebody sets the clock */
+
+/* first: when it fires, from now or on its clock; < 0: never.  interval: 0 is once.
+** -- see timerfd_settime(2) */
+int lipcsys_settimer (int fd, double first, double interval, unsigned flags);
+
+/* *ret_left is 0 when it is disarmed. */
+int lipcsys_gettimer (int fd, double *ret_left, double *ret_interval);
+
+/* Whether an open descriptor is a timer. */
+bool lipcsys_istimer (int fd);
 
 /* ---- this process ---- */
 
@@ -351,13 +402,13 @@ enum lipcsys_sigmode { LIPC_SIG_RESTORE, LIPC_SIG_IGNORE, LIPC_SIG_DEFAULT };
 struct lipcsys_listener {
   struct lipcsys_listener *_Atomic next;
   bool joined;
-  _Atomic int wakefd;                /* becomes readable with each signal; -1: none */
-  _Atomic bool alarmed;              /* counted in lipcsys_alarm */
-  _Atomic bool wanted[LIPC_NSIG];    /* has callbacks for it */
-  _Atomic bool pending[LIPC_NSIG];   /* has come and was not taken */
-  unsigned long since[LIPC_NSIG];    /* when it was wanted: the newest request of all states wins */
+  _Atomic int wakefd; /* becomes readable with each signal; -1: none */
+  _Atomic bool alarmed; /* counted in lipcsys_alarm */
+  _Atomic bool wanted[LIPC_NSIG]; /* has callbacks for it */
+  _Atomic bool pending[LIPC_NSIG]; /* has come and was not taken */
+  unsigned long since[LIPC_NSIG]; /* when it was wanted: the newest request of all states wins */
   unsigned long modesince[LIPC_NSIG];
-  unsigned char mode[LIPC_NSIG];     /* enum lipcsys_sigmode */
+  unsigned char mode[LIPC_NSIG]; /* enum lipcsys_sigmode */
 };
 
 /* Enters the table if it is not there.  wake: with a wakefd. */
@@ -397,11 +448,11 @@ struct lipcsys_siginfo {
   bool has_sender, has_value, has_child, has_timer, has_poll;
   pid_t pid; /* has_sender, has_child */
   uid_t uid;
-  int value;            /* has_value */
-  int status;           /* has_child: exit status or signal */
-  double utime, stime;  /* has_child: seconds */
+  int value; /* has_value */
+  int status; /* has_child: exit status or signal */
+  double utime, stime; /* has_child: seconds */
   int timerid, overrun; /* has_timer */
-  int fd, band;         /* has_poll */
+  int fd, band; /* has_poll */
 };
 
 /* Non-blocking, close-on-exec.  -- see signalfd(2) */
