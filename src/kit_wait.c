@@ -14,7 +14,7 @@
 ** waiters (weak keys).  gates: struct lipc_gate* -> owner (weak values). */
 static const char waiters_key, schedulers_key, gates_key;
 
-static const char guard_tname[] = "lipc.guard";
+static const char guard_tname[] = "(lipc guard)";
 
 static void push_weak (lua_State *L, const void *key, const char *mode) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
@@ -65,9 +65,7 @@ static bool each_scheduler (lua_State *L, const char *name, int fd) {
   return yes;
 }
 
-void lipc_cancel (lua_State *L, int fd) {
-  each_scheduler(L, "cancel", fd);
-}
+void lipc_cancel (lua_State *L, int fd) { each_scheduler(L, "cancel", fd); }
 
 void lipc_forgetschedulers (lua_State *L) {
   lua_pushnil(L);
@@ -98,11 +96,12 @@ static bool is_taken (lua_State *L, struct lipc_gate *g) {
   lua_rawgetp(L, -1, g);
   lua_State *owner = lua_tothread(L, -1);
   lua_pop(L, 2);
-  if (owner == NULL || is_dead(owner)) {
+  if (owner == NULL || is_dead(owner) || g->forkgen != lipcsys_forkgen) {
     g->owner = NULL;
     return false;
   }
-  if (owner == L) luaL_error(L, "object is busy: this call comes from a callback inside its own wait");
+  if (owner == L)
+    luaL_error(L, "object is busy: this call comes from a callback inside its own wait");
   return true;
 }
 
@@ -154,6 +153,7 @@ static void enter (lua_State *L, struct lipc_handle *h, unsigned dir, int slot) 
   lua_pop(L, 1);
   lua_toclose(L, slot);
   gate_of(h, dir)->owner = L;
+  gate_of(h, dir)->forkgen = lipcsys_forkgen;
 }
 
 /* ---- interruptions ---- */
@@ -206,9 +206,7 @@ int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsi
   return lipc_again(events);
 }
 
-static int waitfd (const struct lipc_handle *h) {
-  return h->other >= 0 ? h->other : h->fd;
-}
+static int waitfd (const struct lipc_handle *h) { return h->other >= 0 ? h->other : h->fd; }
 
 /* Blocks the thread until something may have changed.  events 0: there is nothing to poll for. */
 static int block (lua_State *L, const struct lipc_handle *h, unsigned events, double deadline) {
@@ -220,7 +218,8 @@ static int block (lua_State *L, const struct lipc_handle *h, unsigned events, do
     if (seconds > SLICE) seconds = SLICE;
     if (seconds < 0) seconds = 0;
   }
-  int r = lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds, &wake);
+  int r = lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds,
+                       &wake);
   if (r == -EINTR || r == -ETIMEDOUT || wake) {
     lipc_interrupts(L);
     return 0;
@@ -232,8 +231,17 @@ static int giveup (lua_State *L, const struct lipc_op *op, int t, int err) {
   return op->giveup != NULL ? op->giveup(L, t, err) : lipc_failself(L, op->name, err);
 }
 
-/* What the driver knows about a call, packed into the one integer that survives a yield. */
-enum { HAS_DEADLINE = 1, HAS_GATE = 2, FLAGBITS = 2 };
+/* What the driver knows about a call, packed into the one integer that survives a yield: two flags
+** and how often it has paused. */
+enum { HAS_DEADLINE = 1, HAS_GATE = 2, PAUSED = 4, PAUSES = 7 * PAUSED, FLAGBITS = 5 };
+
+/* The end of the next pause (50 us, doubled each time, at most 5 ms) or of everything. */
+static double pause_end (int *flags, double deadline) {
+  double pause = 50e-6 * (1 << (*flags & PAUSES) / PAUSED), end;
+  if ((*flags & PAUSES) != PAUSES) *flags += PAUSED;
+  end = lipcsys_now() + (pause < 5e-3 ? pause : 5e-3);
+  return end < deadline ? end : deadline;
+}
 
 static int resumed (lua_State *L, int status, lua_KContext ctx);
 
@@ -241,9 +249,10 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
   struct lipc_handle *h = lua_touserdata(L, 1);
   for (;;) {
     unsigned events = 0;
+    bool queued = false;
     if (!lipc_isopen(h)) return giveup(L, op, t, -ECANCELED);
     if (op->owns && !(flags & HAS_GATE) && is_taken(L, gate_of(h, op->owns))) {
-      gate_of(h, op->owns)->contested = true;
+      gate_of(h, op->owns)->contested = queued = true;
     } else {
       if (tried == 0) h->other = -1;
       int r = tried != 0 ? tried : op->step(L, t);
@@ -261,9 +270,14 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
     double deadline = lua_tonumber(L, t);
     if (deadline < HUGE_VAL && lipcsys_now() >= deadline) return giveup(L, op, t, -ETIMEDOUT);
     luaL_checkstack(L, 8, NULL);
-    if (op->owns && events != 0 && !(flags & HAS_GATE)) {
+    if (op->owns && !queued && !(flags & HAS_GATE)) {
       enter(L, h, op->owns, t + 1);
       flags |= HAS_GATE;
+    }
+    double until = deadline;
+    if (events & LIPC_PAUSE) {
+      events &= ~LIPC_PAUSE;
+      until = pause_end(&flags, deadline);
     }
     if (events != 0) h->want = events;
     if (push_waiter(L)) {
@@ -278,18 +292,17 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       }
       if (events == 0) lua_pushnil(L);
       else lua_pushstring(L, events == LIPC_IN ? "r" : events == LIPC_OUT ? "w" : "rw");
-      if (deadline < HUGE_VAL) lua_pushnumber(L, deadline);
+      if (until < HUGE_VAL) lua_pushnumber(L, until);
       else lua_pushnil(L);
       lua_callk(L, 3, 0, (lua_KContext)op, resumed);
       lua_pop(L, 1);
     } else {
       if (deadline == HUGE_VAL) {
-        if (op->owns && !(flags & HAS_GATE))
-          luaL_error(L, "cannot wait here: another coroutine is inside this operation");
+        if (queued) luaL_error(L, "cannot wait here: another coroutine is inside this operation");
         if (each_scheduler(L, "running", -1))
           luaL_error(L, "cannot wait here: this would block the running loop for ever");
       }
-      int r = block(L, h, events, deadline);
+      int r = block(L, h, events, until);
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
@@ -306,14 +319,38 @@ static int resumed (lua_State *L, int status, lua_KContext ctx) {
                (int)(packed & ((1 << FLAGBITS) - 1)), 0);
 }
 
-int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
-  const struct lipc_handle *h = lipc_checkopen(L, 1);
-  lua_settop(L, t + 1);
+/* The first attempt, which most calls are over with. */
+static int first (lua_State *L, const struct lipc_op *op, int t, const struct lipc_handle *h) {
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
   if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
   int r = op->step(L, t);
   return r >= 0 ? r : drive(L, op, t, 0, r);
+}
+
+int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t) {
+  lua_settop(L, t + 1);
+  return first(L, op, t, lua_touserdata(L, 1));
+}
+
+/* Misuse: says what is wrong with the object. */
+static void bad_object (lua_State *L, const struct lipc_op *op) {
+  const struct lipc_handle *h = lipc_checkopen(L, 1);
+  luaL_argerror(L, 1,
+                lua_pushfstring(L, "%s is not open for %s", h->cls->label,
+                                op->owns == LIPC_IN ? "reading" : "writing"));
+}
+
+int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
+  lua_settop(L, t);
+  /* as lipc_checkopen does, but the metatable may stay: it lies in the slot at t+1 */
+  const struct lipc_handle *h = lua_touserdata(L, 1);
+  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)) || !lipc_isopen(h) ||
+      (op->owns & ~h->access) != 0) {
+    lua_settop(L, t);
+    bad_object(L, op);
+  }
+  return first(L, op, t, h);
 }
 
 /* ---- the module: ipc.setwaiter, ipc.sleep, ipc.now ---- */
@@ -382,15 +419,12 @@ static int l_now (lua_State *L) {
 }
 
 static const luaL_Reg *const no_methods[] = {NULL};
-static const struct lipc_class clock_class = {
-  .tname = "lipc.clock", .label = "clock", .size = sizeof(struct lipc_handle), .methods = no_methods
-};
+static const struct lipc_class clock_class = {.tname = "(lipc clock)",
+                                              .label = "clock",
+                                              .size = sizeof(struct lipc_handle),
+                                              .methods = no_methods};
 
-static const luaL_Reg funcs[] = {
-  {"setwaiter", l_setwaiter},
-  {"now", l_now},
-  {NULL, NULL}
-};
+static const luaL_Reg funcs[] = {{"setwaiter", l_setwaiter}, {"now", l_now}, {NULL, NULL}};
 
 int lipc_open_wait (lua_State *L) {
   lipc_register(L, &clock_class, funcs);

@@ -4,6 +4,7 @@
 #ifndef LIPC_SYS_H
 #define LIPC_SYS_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +16,7 @@
 /* ---- errors ---- */
 
 /* Conditions that are errors to lipc and not to the kernel; used negated, as an errno is. */
-#define LIPC_EEOF 0x7001    /* the stream has ended: code "EOF" */
+#define LIPC_EEOF    0x7001 /* the stream has ended: code "EOF" */
 #define LIPC_ENUMBER 0x7002 /* what was to be read is no numeral: code "EINVAL" */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written
@@ -26,7 +27,7 @@ const char *lipcsys_errtext (int err, char *buf, size_t size);
 /* ---- time and waiting ---- */
 
 /* Directions, as waited for. */
-#define LIPC_IN 1u
+#define LIPC_IN  1u
 #define LIPC_OUT 2u
 
 /* Seconds on the monotonic clock. */
@@ -40,20 +41,21 @@ int lipcsys_wait (int fd, unsigned events, int wakefd, double seconds, bool *ret
 /* ---- descriptors ---- */
 
 /* How a descriptor is to be read and written without blocking and without SIGPIPE. */
-#define LIPC_IO_NONBLOCK 1u  /* O_NONBLOCK is set: read and write simply try */
-#define LIPC_IO_SOCKET 2u    /* MSG_DONTWAIT and MSG_NOSIGNAL do it */
-#define LIPC_IO_PIPE 4u      /* writing may raise SIGPIPE */
-#define LIPC_IO_REGULAR 8u   /* always ready; cannot be polled by epoll */
+#define LIPC_IO_NONBLOCK   1u /* O_NONBLOCK is set: read and write simply try */
+#define LIPC_IO_SOCKET     2u /* MSG_DONTWAIT and MSG_NOSIGNAL do it */
+#define LIPC_IO_PIPE       4u /* writing may raise SIGPIPE */
+#define LIPC_IO_REGULAR    8u /* always ready; cannot be polled by epoll */
 #define LIPC_IO_NONOSIGNAL 16u /* learnt: this kernel has no RWF_NOSIGNAL */
-#define LIPC_IO_NONOWAIT 32u   /* learnt: no RWF_NOWAIT for this descriptor */
+#define LIPC_IO_NONOWAIT   32u /* learnt: no RWF_NOWAIT for this descriptor */
 
 struct lipcsys_fdinfo {
-  unsigned io;     /* LIPC_IO_* */
+  unsigned io; /* LIPC_IO_* */
   unsigned access; /* LIPC_IN, LIPC_OUT or both */
-  const char *type; /* "fifo", "socket", "file", "directory", "char device", "block device", "other" */
-  bool listening;  /* a socket that listens */
+  const char
+    *type; /* "fifo", "socket", "file", "directory", "char device", "block device", "other" */
+  bool listening; /* a socket that listens */
   uint64_t dev, ino, size;
-  unsigned mode;   /* permission bits */
+  unsigned mode; /* permission bits */
 };
 
 /* What an open descriptor is.  -EBADF.  -- see fstat(2), fcntl(2) */
@@ -80,6 +82,16 @@ int lipcsys_read (int fd, unsigned *io, void *buf, size_t size, size_t *ret_n);
 int lipcsys_write (int fd, unsigned *io, const void *data, size_t size, size_t *ret_n);
 int lipcsys_writev (int fd, unsigned *io, const struct lipcsys_piece *p, int n, size_t *ret_n);
 
+/* Between these two calls of one thread a write to a pipe without readers raises no signal: SIGPIPE is
+** blocked, and the one that was raised is taken from the queue, so that the host sees neither it nor
+** a changed mask.  raised: the write failed with EPIPE.  -- see sigtimedwait(2) */
+struct lipcsys_sigpipe {
+  bool held;
+  sigset_t mask;
+};
+void lipcsys_holdsigpipe (struct lipcsys_sigpipe *hold);
+void lipcsys_dropsigpipe (struct lipcsys_sigpipe *hold, bool raised);
+
 /* ---- pipes ---- */
 
 /* Both ends close-on-exec and non-blocking.  packet: O_DIRECT mode.  -- see pipe2(2) */
@@ -90,7 +102,7 @@ int lipcsys_getpipesize (int fd, size_t *ret_size);
 int lipcsys_setpipesize (int fd, size_t size, size_t *ret_size);
 
 /* Moves, or copies from pipe to pipe without consuming, up to size bytes inside the kernel; never
-** blocks on the pipes.  Offsets as the descriptors'.  0 moved is the end.  -- see splice(2), tee(2) */
+** blocks on the pipes, never raises SIGPIPE.  Offsets as the descriptors'.  0 moved is the end.  -- see splice(2), tee(2) */
 int lipcsys_splice (int from, int to, size_t size, size_t *ret_n);
 int lipcsys_tee (int from, int to, size_t size, size_t *ret_n);
 

@@ -30,22 +30,28 @@ int lipcsys_setpipesize (int fd, size_t size, size_t *ret_size) {
   return 0;
 }
 
-int lipcsys_splice (int from, int to, size_t size, size_t *ret_n) {
+/* Neither call has a flag against SIGPIPE. */
+static int transfer (int from, int to, size_t size, bool copy, size_t *ret_n) {
+  struct lipcsys_sigpipe hold;
+  bool ignored = atomic_load_explicit(&lipcsys_sigpipe_ignored, memory_order_relaxed);
   ssize_t n;
-  do n = splice(from, NULL, to, NULL, size, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-  while (n < 0 && errno == EINTR);
-  if (n < 0) return -errno;
-  *ret_n = (size_t)n;
-  return 0;
+  if (!ignored) lipcsys_holdsigpipe(&hold);
+  do {
+    n = copy ? tee(from, to, size, SPLICE_F_NONBLOCK)
+             : splice(from, NULL, to, NULL, size, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  } while (n < 0 && errno == EINTR);
+  int r = n < 0 ? -errno : 0;
+  if (!ignored) lipcsys_dropsigpipe(&hold, r == -EPIPE);
+  if (r == 0) *ret_n = (size_t)n;
+  return r;
+}
+
+int lipcsys_splice (int from, int to, size_t size, size_t *ret_n) {
+  return transfer(from, to, size, false, ret_n);
 }
 
 int lipcsys_tee (int from, int to, size_t size, size_t *ret_n) {
-  ssize_t n;
-  do n = tee(from, to, size, SPLICE_F_NONBLOCK);
-  while (n < 0 && errno == EINTR);
-  if (n < 0) return -errno;
-  *ret_n = (size_t)n;
-  return 0;
+  return transfer(from, to, size, true, ret_n);
 }
 
 int lipcsys_eventfd (unsigned initial, bool semaphore, int *ret_fd) {

@@ -30,84 +30,85 @@
 const char *lipcsys_errname (int err) {
   switch (err) {
     case LIPC_EEOF: return "EOF";
-    case LIPC_ENUMBER: return "EINVAL";
-    E(E2BIG);
-    E(EACCES);
-    E(EADDRINUSE);
-    E(EADDRNOTAVAIL);
-    E(EAFNOSUPPORT);
-    E(EAGAIN);
-    E(EALREADY);
-    E(EBADF);
-    E(EBADMSG);
-    E(EBUSY);
-    E(ECANCELED);
-    E(ECHILD);
-    E(ECONNABORTED);
-    E(ECONNREFUSED);
-    E(ECONNRESET);
-    E(EDEADLK);
-    E(EDESTADDRREQ);
-    E(EDOM);
-    E(EDQUOT);
-    E(EEXIST);
-    E(EFAULT);
-    E(EFBIG);
-    E(EHOSTUNREACH);
-    E(EIDRM);
-    E(EILSEQ);
-    E(EINPROGRESS);
-    E(EINTR);
-    E(EINVAL);
-    E(EIO);
-    E(EISCONN);
-    E(EISDIR);
-    E(ELOOP);
-    E(EMFILE);
-    E(EMLINK);
-    E(EMSGSIZE);
-    E(ENAMETOOLONG);
-    E(ENETDOWN);
-    E(ENETRESET);
-    E(ENETUNREACH);
-    E(ENFILE);
-    E(ENOBUFS);
-    E(ENODEV);
-    E(ENOENT);
-    E(ENOEXEC);
-    E(ENOLCK);
-    E(ENOMEM);
-    E(ENOMSG);
-    E(ENOPROTOOPT);
-    E(ENOSPC);
-    E(ENOSYS);
-    E(ENOTBLK);
-    E(ENOTCONN);
-    E(ENOTDIR);
-    E(ENOTEMPTY);
-    E(ENOTRECOVERABLE);
-    E(ENOTSOCK);
-    E(ENOTSUP);
-    E(ENOTTY);
-    E(ENXIO);
+    case LIPC_ENUMBER:
+      return "EINVAL";
+      E(E2BIG);
+      E(EACCES);
+      E(EADDRINUSE);
+      E(EADDRNOTAVAIL);
+      E(EAFNOSUPPORT);
+      E(EAGAIN);
+      E(EALREADY);
+      E(EBADF);
+      E(EBADMSG);
+      E(EBUSY);
+      E(ECANCELED);
+      E(ECHILD);
+      E(ECONNABORTED);
+      E(ECONNREFUSED);
+      E(ECONNRESET);
+      E(EDEADLK);
+      E(EDESTADDRREQ);
+      E(EDOM);
+      E(EDQUOT);
+      E(EEXIST);
+      E(EFAULT);
+      E(EFBIG);
+      E(EHOSTUNREACH);
+      E(EIDRM);
+      E(EILSEQ);
+      E(EINPROGRESS);
+      E(EINTR);
+      E(EINVAL);
+      E(EIO);
+      E(EISCONN);
+      E(EISDIR);
+      E(ELOOP);
+      E(EMFILE);
+      E(EMLINK);
+      E(EMSGSIZE);
+      E(ENAMETOOLONG);
+      E(ENETDOWN);
+      E(ENETRESET);
+      E(ENETUNREACH);
+      E(ENFILE);
+      E(ENOBUFS);
+      E(ENODEV);
+      E(ENOENT);
+      E(ENOEXEC);
+      E(ENOLCK);
+      E(ENOMEM);
+      E(ENOMSG);
+      E(ENOPROTOOPT);
+      E(ENOSPC);
+      E(ENOSYS);
+      E(ENOTBLK);
+      E(ENOTCONN);
+      E(ENOTDIR);
+      E(ENOTEMPTY);
+      E(ENOTRECOVERABLE);
+      E(ENOTSOCK);
+      E(ENOTSUP);
+      E(ENOTTY);
+      E(ENXIO);
 #if EOPNOTSUPP != ENOTSUP
-    E(EOPNOTSUPP);
+      E(EOPNOTSUPP);
 #endif
-    E(EOVERFLOW);
-    E(EOWNERDEAD);
-    E(EPERM);
-    E(EPIPE);
-    E(EPROTO);
-    E(EPROTONOSUPPORT);
-    E(EPROTOTYPE);
-    E(ERANGE);
-    E(EROFS);
-    E(ESPIPE);
-    E(ESRCH);
-    E(ESTALE);
-    E(ETIMEDOUT);
-    E(ETXTBSY);
-    E(EXDEV);
+      E(EOVERFLOW);
+      E(EOWNERDEAD);
+      E(EPERM);
+      E(EPIPE);
+      E(EPROTO);
+      E(EPROTONOSUPPORT);
+      E(EPROTOTYPE);
+      E(ERANGE);
+      E(EROFS);
+      E(ESPIPE);
+      E(ESRCH);
+      E(ESTALE);
+      E(ETIMEDOUT);
+      E(ETXTBSY);
+      E(EXDEV);
     default: return NULL;
   }
 }
@@ -202,9 +203,7 @@ int lipcsys_fdinfo (int fd, struct lipcsys_fdinfo *ret_info) {
   return 0;
 }
 
-int lipcsys_close (int fd) {
-  return close(fd) < 0 && errno != EINTR ? -errno : 0;
-}
+int lipcsys_close (int fd) { return close(fd) < 0 && errno != EINTR ? -errno : 0; }
 
 int lipcsys_dup (int fd, int *ret_fd) {
   int n = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -255,30 +254,50 @@ int lipcsys_read (int fd, unsigned *io, void *buf, size_t size, size_t *ret_n) {
   return 0;
 }
 
-static ssize_t writev_ready (int fd, unsigned io, const struct iovec *v, int n) {
-  if (!(io & (LIPC_IO_NONBLOCK | LIPC_IO_REGULAR))) {
-    int r = ready(fd, POLLOUT);
-    if (r < 0) {
-      errno = -r;
-      return -1;
-    }
-  }
+/* With flags of pwritev2(2), where there is such a call. */
+static ssize_t writev_flags (int fd, const struct iovec *v, int n, int flags) {
+#ifdef RWF_NOSIGNAL
+  if (flags != 0) return pwritev2(fd, v, n, -1, flags);
+#endif
+  (void)flags;
   return writev(fd, v, n);
 }
 
-/* SIGPIPE is blocked around the write, and the one that we caused is taken from the queue: the host
-** sees neither it nor a changed mask. */
-static ssize_t writev_masked (int fd, unsigned io, const struct iovec *v, int n) {
-  sigset_t sp, old, pend;
+/* A descriptor in blocking mode gets no more than a pipe that polls as writable has room for. */
+static ssize_t writev_ready (int fd, unsigned io, const struct iovec *v, int n, int flags) {
+  if (io & (LIPC_IO_NONBLOCK | LIPC_IO_REGULAR)) return writev_flags(fd, v, n, flags);
+  struct iovec some[LIPC_MAXPIECES];
+  size_t room = PIPE_BUF;
+  int i = 0, r = ready(fd, POLLOUT);
+  if (r < 0) {
+    errno = -r;
+    return -1;
+  }
+  for (; i < n && room > 0; i++) {
+    some[i] = v[i];
+    if (some[i].iov_len > room) some[i].iov_len = room;
+    room -= some[i].iov_len;
+  }
+  return writev_flags(fd, some, i, flags);
+}
+
+void lipcsys_holdsigpipe (struct lipcsys_sigpipe *hold) {
+  sigset_t sp, pend;
   sigemptyset(&sp);
   sigaddset(&sp, SIGPIPE);
   sigpending(&pend);
-  if (sigismember(&pend, SIGPIPE)) return writev_ready(fd, io, v, n); /* one more is merged with it */
-  pthread_sigmask(SIG_BLOCK, &sp, &old);
-  ssize_t r = writev_ready(fd, io, v, n);
-  int e = errno;
-  if (r < 0 && e == EPIPE) {
+  hold->held = !sigismember(&pend, SIGPIPE); /* else one more is merged with it */
+  if (hold->held) pthread_sigmask(SIG_BLOCK, &sp, &hold->mask);
+}
+
+void lipcsys_dropsigpipe (struct lipcsys_sigpipe *hold, bool raised) {
+  sigset_t sp;
+  if (!hold->held) return;
+  if (raised) {
+    sigemptyset(&sp);
+    sigaddset(&sp, SIGPIPE);
 #ifdef __APPLE__
+    sigset_t pend;
     int sig;
     sigpending(&pend);
     if (sigismember(&pend, SIGPIPE)) sigwait(&sp, &sig);
@@ -287,7 +306,15 @@ static ssize_t writev_masked (int fd, unsigned io, const struct iovec *v, int n)
     while (sigtimedwait(&sp, NULL, &now) < 0 && errno == EINTR) continue;
 #endif
   }
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pthread_sigmask(SIG_SETMASK, &hold->mask, NULL);
+}
+
+static ssize_t writev_masked (int fd, unsigned io, const struct iovec *v, int n) {
+  struct lipcsys_sigpipe hold;
+  lipcsys_holdsigpipe(&hold);
+  ssize_t r = writev_ready(fd, io, v, n, 0);
+  int e = errno;
+  lipcsys_dropsigpipe(&hold, r < 0 && e == EPIPE);
   errno = e;
   return r;
 }
@@ -299,7 +326,8 @@ static ssize_t writev_pipe (int fd, unsigned *io, const struct iovec *v, int n) 
 #ifdef RWF_NOSIGNAL
   if (!(*io & LIPC_IO_NONOSIGNAL)) {
     bool nowait = !(*io & (LIPC_IO_NONBLOCK | LIPC_IO_NONOWAIT));
-    ssize_t r = pwritev2(fd, v, n, -1, RWF_NOSIGNAL | (nowait ? RWF_NOWAIT : 0));
+    ssize_t r = nowait ? pwritev2(fd, v, n, -1, RWF_NOSIGNAL | RWF_NOWAIT)
+                       : writev_ready(fd, *io, v, n, RWF_NOSIGNAL);
     if (r >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) return r;
     *io |= nowait ? LIPC_IO_NONOWAIT : LIPC_IO_NONOSIGNAL;
     return writev_pipe(fd, io, v, n);
@@ -319,7 +347,7 @@ static int writev_any (int fd, unsigned *io, const struct iovec *v, int n, size_
     } else if (*io & LIPC_IO_PIPE) {
       r = writev_pipe(fd, io, v, n);
     } else {
-      r = writev_ready(fd, *io, v, n);
+      r = writev_ready(fd, *io, v, n, 0);
     }
   } while (r < 0 && errno == EINTR);
   if (r < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
