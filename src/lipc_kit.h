@@ -15,6 +15,7 @@
 /* ---- objects ---- */
 
 struct lipc_handle;
+struct lipc_op;
 
 /* A kind of object.  One static const per metatable. */
 struct lipc_class {
@@ -28,6 +29,10 @@ struct lipc_class {
   int (*release)(lua_State *L, struct lipc_handle *h, int fd);
   /* Whether something can be read without waiting although the descriptor is not ready. */
   bool (*buffered)(const struct lipc_handle *h);
+  /* How the thread waits where poll(2) on the descriptor is not the way: for at most that long.  0:
+  ** try again; or the error.  A coroutine under a scheduler waits for the descriptor all the same;
+  ** where there is none it tries again after pauses that grow. */
+  int (*block)(lua_State *L, const struct lipc_op *op, int t, double seconds);
 };
 
 /* User values of every object. */

@@ -38,6 +38,46 @@ double lipcsys_now (void);
 ** wakefd is readable.  -ETIMEDOUT, -EINTR.  seconds < 0: for ever.  -- see ppoll(2) */
 int lipcsys_wait (int fd, unsigned events, int wakefd, double seconds, bool *ret_wake);
 
+/* As poll(2), with its time in seconds, of the finest grain that there is and never cut short; < 0:
+** for ever.  The number of those ready, or a negative errno. */
+struct pollfd;
+int lipcsys_pollmany (struct pollfd *p, unsigned n, double seconds);
+
+/* ---- a set of descriptors to wait for ---- */
+
+struct lipcsys_poller;
+
+struct lipcsys_ready {
+  int fd;
+  unsigned events;
+};
+
+/* Level-triggered.  portable: poll(2) even where there is something better.  *ret_fd is what becomes
+** readable when the set has something to report, or -1; it is the caller's to close, after
+** lipcsys_poller_free.  -- see epoll(7) */
+int lipcsys_poller_new (bool portable, struct lipcsys_poller **ret_poller, int *ret_fd);
+void lipcsys_poller_free (struct lipcsys_poller *p);
+
+/* Adds a descriptor or changes what is wanted of it (not 0); no system call when nothing changes.
+** What is always ready, as regular files are, is taken too.  -EBADF. */
+int lipcsys_poller_put (struct lipcsys_poller *p, int fd, unsigned events);
+
+/* Takes a descriptor out; must come before it is closed. */
+void lipcsys_poller_forget (struct lipcsys_poller *p, int fd);
+
+/* What is wanted of this descriptor (0: it is not in the set), and how many there are. */
+unsigned lipcsys_poller_wanted (const struct lipcsys_poller *p, int fd);
+int lipcsys_poller_count (const struct lipcsys_poller *p);
+
+/* In a forked child: makes the set the child's own, under the same number.  The other functions see
+** to it themselves; nothing to do elsewhere. */
+int lipcsys_poller_renew (struct lipcsys_poller *p);
+
+/* Waits until some are ready, but no longer than that (< 0: for ever); up to max of them are stored,
+** none when the time was over.  Errors and hang-ups count as ready in every direction wanted.  -EINTR. */
+int lipcsys_poller_wait (struct lipcsys_poller *p, double seconds, struct lipcsys_ready *ret_ready,
+                         int max, int *ret_n);
+
 /* ---- descriptors ---- */
 
 /* How a descriptor is to be read and written without blocking and without SIGPIPE. */

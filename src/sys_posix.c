@@ -134,7 +134,7 @@ double lipcsys_now (void) {
   return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-/* poll(2) with its time in seconds; the platform's finest timer, never cut short. */
+/* poll(2) with its time in seconds. */
 static int poll_seconds (struct pollfd *p, nfds_t n, double seconds) {
 #ifdef __linux__
   struct timespec ts;
@@ -149,6 +149,11 @@ static int poll_seconds (struct pollfd *p, nfds_t n, double seconds) {
   int whole = (int)ms;
   return poll(p, n, seconds < 0 ? -1 : whole + (ms > whole));
 #endif
+}
+
+int lipcsys_pollmany (struct pollfd *p, unsigned n, double seconds) {
+  int r = poll_seconds(p, n, seconds);
+  return r < 0 ? -errno : r;
 }
 
 int lipcsys_wait (int fd, unsigned events, int wakefd, double seconds, bool *ret_wake) {
