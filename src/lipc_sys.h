@@ -388,6 +388,122 @@ int lipcsys_sigmask (int how, const sigset_t *set, sigset_t *ret_old);
 int lipcsys_sigpending (sigset_t *ret_set);
 
 /* ---- signals: dispositions and the handler ---- */
+/* ---- child processes ---- */
+
+/* Descriptor `from` of this process becomes `to` in the child; from == to keeps it. */
+struct lipcsys_move {
+  int from, to;
+};
+
+struct lipcsys_rlimit {
+  int resource; /* as lipcsys_rlimit gave it */
+  uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+
+/* What a child is to be.  Everything is prepared: between clone and exec nothing is allocated. */
+struct lipcsys_child {
+  const char *file; /* with a slash: the path, else looked for in `path`.  NULL: lipcsys_fork */
+  const char *path; /* directories, colon between them; NULL: file is a path in any case */
+  char *const *argv, *const *envp; /* envp NULL: this process's */
+  const char *cwd; /* NULL: this process's; changed before descriptors and exec */
+  const struct lipcsys_move *moves; /* no two with the same `to` */
+  int nmoves;
+  const struct lipcsys_rlimit *limits;
+  int nlimits;
+  int umask;   /* -1: this process's */
+  int nice;    /* added to this process's */
+  int pgroup;  /* -1: this process's, 0: a new one that it leads, else the one to join */
+  bool session; /* a new session, and so a new group */
+  bool keepmask; /* do not empty the signal mask */
+  int deathsig; /* the signal it gets when this thread ends; 0: none */
+};
+
+/* The step that failed in a child, for messages; which: index in moves or limits, else 0. */
+enum lipcsys_stage {
+  LIPC_STAGE_SPAWN, /* making the process itself */
+  LIPC_STAGE_SESSION,
+  LIPC_STAGE_PGROUP,
+  LIPC_STAGE_CHDIR,
+  LIPC_STAGE_MOVE,
+  LIPC_STAGE_LIMIT,
+  LIPC_STAGE_NICE,
+  LIPC_STAGE_DEATHSIG,
+  LIPC_STAGE_EXEC
+};
+struct lipcsys_failed {
+  enum lipcsys_stage stage;
+  int which;
+};
+
+/* Starts a program in a child: signal dispositions default, descriptors above 2 that are no move's `to`
+** closed.  Takes no longer for a large process than for a small one, runs no fork hooks, and fails
+** with the errno of the step that failed, told in *ret_failed.  *ret_pidfd is close-on-exec and
+** readable when the child has ended.  -- see clone(2), execve(2), pidfd_open(2) */
+int lipcsys_spawn (const struct lipcsys_child *c, pid_t *ret_pid, int *ret_pidfd,
+                   struct lipcsys_failed *ret_failed);
+
+/* Copies this process; in the child *ret_pid is 0 and what c asks for was done, but descriptors that
+** it does not name stay open.  *ret_link: one end of a channel between the two, close-on-exec and
+** non-blocking.  -- see fork(2) */
+int lipcsys_fork (const struct lipcsys_child *c, pid_t *ret_pid, int *ret_pidfd, int *ret_link,
+                  struct lipcsys_failed *ret_failed);
+
+/* Ends a forked child: nothing of Lua or of the C library is finalised, standard output and error
+** are flushed.  -- see _exit(2) */
+void lipcsys_exitchild (int code) __attribute__((noreturn));
+
+/* What this process wrote by the C library and is still buffered goes out, so that a child does not
+** write it too. */
+void lipcsys_flushstdio (bool others);
+
+/* How many threads this process has. */
+int lipcsys_threads (int *ret_n);
+
+struct lipcsys_status {
+  int code;   /* of exit, or -1 */
+  int signal; /* that ended it, or 0 */
+  bool core;  /* dumped core */
+};
+
+/* The status of a child that has ended; unless `keep` it is taken from the kernel, once.  -EAGAIN:
+** it runs.  -ECHILD: not our child, or somebody else has taken it.  -- see waitid(2) */
+int lipcsys_pidwait (int pidfd, bool keep, struct lipcsys_status *ret_status);
+
+/* A signal to the process, or to the group that it leads or led; never to another that got its
+** number.  Without PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) a group can be reached only while
+** its leader's status was not taken: -ESRCH after.  -- see pidfd_send_signal(2) */
+int lipcsys_pidkill (int pidfd, int sig);
+int lipcsys_pidkillgroup (int pidfd, pid_t pgid, bool reaped, int sig);
+
+/* Children that nobody will wait for any more.  The node is made beforehand, so that giving up
+** cannot fail; it owns the pidfd from then on.  lipcsys_reap takes the status of those that have
+** ended, in any Lua state and thread. */
+struct lipcsys_orphan;
+int lipcsys_neworphan (struct lipcsys_orphan **ret_node);
+void lipcsys_freeorphan (struct lipcsys_orphan *node);
+void lipcsys_orphan (struct lipcsys_orphan *node, int pidfd);
+void lipcsys_reap (void);
+
+/* The resource number of "nofile", "as", "core" ...; -EINVAL.  -- see setrlimit(2) */
+int lipcsys_rlimit (const char *name, int *ret_resource);
+
+/* The environment and the default of PATH. */
+char **lipcsys_environ (void);
+const char *lipcsys_defaultpath (void);
+
+/* Opens a file for a child, close-on-exec: mode "r", "w" (made or emptied), "a", "r+", "x" (must not
+** exist).  New files have mode 0666 less the umask, as a shell's have; a FIFO is not waited for.
+** -- see open(2) */
+int lipcsys_openfile (const char *path, const char *mode, int *ret_fd);
+
+int lipcsys_setnonblock (int fd, bool on);
+bool lipcsys_isatty (int fd);
+
+/* ---- signals ---- */
+/* TEMPORARY */
+int lipcsys_signumber (const char *name, int *ret_signo);
+const char *lipcsys_signame (int signo, char *buf, size_t size);
+/* END TEMPORARY */
 
 /* Not zero: some Lua state has signal callbacks to run.  Set by the handler. */
 extern _Atomic unsigned lipcsys_alarm;
