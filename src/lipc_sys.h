@@ -499,12 +499,6 @@ int lipcsys_openfile (const char *path, const char *mode, int *ret_fd);
 int lipcsys_setnonblock (int fd, bool on);
 bool lipcsys_isatty (int fd);
 
-/* ---- signals ---- */
-/* TEMPORARY */
-int lipcsys_signumber (const char *name, int *ret_signo);
-const char *lipcsys_signame (int signo, char *buf, size_t size);
-/* END TEMPORARY */
-
 /* Not zero: some Lua state has signal callbacks to run.  Set by the handler. */
 extern _Atomic unsigned lipcsys_alarm;
 
