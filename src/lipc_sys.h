@@ -410,9 +410,9 @@ struct lipcsys_child {
   int nmoves;
   const struct lipcsys_rlimit *limits;
   int nlimits;
-  int umask;   /* -1: this process's */
-  int nice;    /* added to this process's */
-  int pgroup;  /* -1: this process's, 0: a new one that it leads, else the one to join */
+  int umask; /* -1: this process's */
+  int nice; /* added to this process's */
+  int pgroup; /* -1: this process's, 0: a new one that it leads, else the one to join */
   bool session; /* a new session, and so a new group */
   bool keepmask; /* do not empty the signal mask */
   int deathsig; /* the signal it gets when this thread ends; 0: none */
@@ -460,9 +460,9 @@ void lipcsys_flushstdio (bool others);
 int lipcsys_threads (int *ret_n);
 
 struct lipcsys_status {
-  int code;   /* of exit, or -1 */
+  int code; /* of exit, or -1 */
   int signal; /* that ended it, or 0 */
-  bool core;  /* dumped core */
+  bool core; /* dumped core */
 };
 
 /* The status of a child that has ended; unless `keep` it is taken from the kernel, once.  -EAGAIN:
