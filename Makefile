@@ -40,7 +40,8 @@ B = build
 SRCS := $(wildcard src/*.c)
 HDRS := $(wildcard src/*.h src/*.def)
 LUAS := $(shell find lua -name '*.lua' 2>/dev/null | LC_ALL=C sort)
-HOSTC := $(wildcard spec/host/*.c)
+# host programs in C; embed.c is compiled by its spec, as a user would
+HOSTC := $(filter-out spec/host/embed.c,$(wildcard spec/host/*.c))
 HOSTS := $(HOSTC:spec/host/%.c=$(B)/host/%)
 PROBE = $(B)/spec/support/probe.so
 CORE = $(B)/lib/lipc/core.so
@@ -65,7 +66,7 @@ DEPS_BENCH = $(DEPS_TEST)
 
 DEPS = sh .build/deps
 SUB = $(MAKE) --no-print-directory
-SPECS = LUA='$(LUA)' SEED='$(SEED)' REPEAT='$(REPEAT)' FILTER='$(FILTER)' V='$(V)' sh .build/specs
+SPECS = LUA='$(LUA)' CC='$(CC)' LUA_INCDIR='$(LUA_INCDIR)' LUA_LIB='$(LUA_LIB)' SEED='$(SEED)' REPEAT='$(REPEAT)' FILTER='$(FILTER)' V='$(V)' sh .build/specs
 
 ## -- build
 all: $(CORE) ## build the module (build/lib/lipc/core.so); the default
@@ -135,16 +136,17 @@ lint: ## format, static analysis, layers, rockspec, API text: all at zero warnin
 	@$(DEPS) 'make lint' $(DEPS_LINT)
 	@$(SUB) lint-run
 lint-run: all
-	@LUA='$(LUA)' CC='$(CC)' LUA_INCDIR='$(LUA_INCDIR)' sh .lint/run
+	@LUA='$(LUA)' COMPILE='$(COMPILE)' sh .lint/run $(ARGS)
 
-format: ## rewrite the C sources in the project's format
+format: ## put the C sources into the project's format, the rockspec's lists up to date
 	clang-format -i --style=file $(wildcard src/*.[ch] spec/host/*.[ch] spec/support/*.[ch] bench/*.[ch])
+	$(LUA) .lint/rockspec.lua --write
 
 asan: ## the suite under AddressSanitizer and UndefinedBehaviorSanitizer, with leak detection
 	@$(DEPS) 'make asan' $(DEPS_ASAN)
 	@$(SUB) asan-run
 asan-run: all static $(B)/asan/lib/lipc/core.so $(B)/asan/nopreload.so $(PROBE) $(HOSTS)
-	@CC='$(CC)' $(SPECS) asan $(TEST)
+	@$(SPECS) asan $(TEST)
 
 valgrind: ## the suite under valgrind (TEST=... for some files: it is slow)
 	@$(DEPS) 'make valgrind' $(DEPS_VALGRIND)

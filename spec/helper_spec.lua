@@ -10,7 +10,10 @@ local leaks = {
   closed = { [[require "support.probe".close(0)]], "closed behind its owner's back: descriptor 0" },
   child = { [[require "support.probe".fork()]], "left behind: child %d+ %(.-%)\n" },
   zombie = { [[require "support.probe".fork(true)]], "left behind: child %d+ %(.-%), a zombie" },
-  orphan = { [[os.execute "sleep 60 >/dev/null 2>&1 &"]], "left behind: orphaned process %d+ %(sleep%)" },
+  orphan = { -- gone on only when it is what it will be
+    [[os.execute 'sleep 60 >/dev/null 2>&1 & until grep -q sleep /proc/$!/comm; do :; done']],
+    "left behind: orphaned process %d+ %(sleep%)",
+  },
   thread = { [[require "support.probe".thread()]], "left behind: thread %d+" },
   mapping = { [[require "support.probe".map()]], "left behind: mapping of /memfd:lipc%-probe" },
   shm = {

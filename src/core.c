@@ -2,18 +2,11 @@
 ** SPDX-License-Identifier: MIT */
 #include "lipc_kit.h"
 
-#pragma GCC visibility push(hidden)
-#define LIPC_MODULE(name) int lipc_open_##name (lua_State *L);
-#include "modules.def"
-#undef LIPC_MODULE
-#pragma GCC visibility pop
-
 static const luaL_Reg openers[] = {
 #define LIPC_MODULE(name) {#name, lipc_open_##name},
 #include "modules.def"
 #undef LIPC_MODULE
-  {NULL, NULL}
-};
+  {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_lipc_core (lua_State *L);
 

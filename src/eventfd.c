@@ -40,19 +40,12 @@ static const struct lipc_op take_op = {"take", take_step, 0, NULL};
 
 /* e:take([timeout]) -> count | nil, msg, code: waits until the counter is not zero, then gives it and
 ** sets it to zero (a semaphore: gives 1 and takes 1)   -- see eventfd(2) */
-static int l_eventfd_take (lua_State *L) {
-  return lipc_drive(L, &take_op, 2);
-}
+static int l_eventfd_take (lua_State *L) { return lipc_drive(L, &take_op, 2); }
 
-static const luaL_Reg methods[] = {
-  {"add", l_eventfd_add},
-  {"take", l_eventfd_take},
-  {NULL, NULL}
-};
+static const luaL_Reg methods[] = {{"add", l_eventfd_add}, {"take", l_eventfd_take}, {NULL, NULL}};
 static const luaL_Reg *const all_methods[] = {methods, NULL};
 static const struct lipc_class eventfd_class = {
-  .tname = "lipc.eventfd", .label = "eventfd", .size = sizeof(Eventfd), .methods = all_methods
-};
+  .tname = "lipc.eventfd", .label = "eventfd", .size = sizeof(Eventfd), .methods = all_methods};
 
 /* open([{initial=, semaphore=}]) -> Eventfd | nil, msg, code   -- see eventfd(2) */
 static int l_eventfd_open (lua_State *L) {
@@ -78,11 +71,6 @@ static int l_eventfd_fromfd (lua_State *L) {
 }
 
 static const luaL_Reg funcs[] = {
-  {"open", l_eventfd_open},
-  {"fromfd", l_eventfd_fromfd},
-  {NULL, NULL}
-};
+  {"open", l_eventfd_open}, {"fromfd", l_eventfd_fromfd}, {NULL, NULL}};
 
-int lipc_open_eventfd (lua_State *L) {
-  return lipc_register(L, &eventfd_class, funcs);
-}
+int lipc_open_eventfd (lua_State *L) { return lipc_register(L, &eventfd_class, funcs); }

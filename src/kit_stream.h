@@ -16,15 +16,24 @@ typedef struct Stream {
   size_t rcap, rpos, rend;
   size_t scanned; /* bytes after the current format's start known to hold no line end */
   size_t format, start; /* the format that wants more data, and where its part begins */
-  bool ended;     /* the last read met the end */
+  bool ended; /* the last read met the end */
   char *wbuf; /* what waits to be flushed: wbuf[wpos .. wend-1] */
   size_t wcap, wpos, wend;
   enum lipc_vbuf vbuf;
 } Stream;
 
-/* Method lists for lipc_class: read, lines, readsome; write, flush, setvbuf; and close, which
-** flushes.  A class takes those of the directions it can have. */
+/* Method lists for lipc_class: read, lines, readsome; write, flush, setvbuf and a close that flushes.
+** A class takes those of the directions it can have. */
 extern const luaL_Reg lipc_stream_reads[], lipc_stream_writes[];
+
+/* The stream at index 1, which must be open for that direction. */
+Stream *lipc_stream_check (lua_State *L, unsigned dir);
+
+/* Whether an operation may be tried here and now, without the driver. */
+static inline bool lipc_stream_isplain (const Stream *s, unsigned dir) {
+  return s->h.gate[dir == LIPC_OUT].owner == NULL &&
+         atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) == 0;
+}
 
 /* release and buffered of a class of streams; a release of its own calls this for the buffers. */
 int lipc_stream_release (lua_State *L, struct lipc_handle *h, int fd);

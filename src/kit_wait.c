@@ -14,7 +14,7 @@
 ** waiters (weak keys).  gates: struct lipc_gate* -> owner (weak values). */
 static const char waiters_key, schedulers_key, gates_key;
 
-static const char guard_tname[] = "lipc.guard";
+static const char guard_tname[] = "(lipc guard)";
 
 static void push_weak (lua_State *L, const void *key, const char *mode) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
@@ -65,9 +65,7 @@ static bool each_scheduler (lua_State *L, const char *name, int fd) {
   return yes;
 }
 
-void lipc_cancel (lua_State *L, int fd) {
-  each_scheduler(L, "cancel", fd);
-}
+void lipc_cancel (lua_State *L, int fd) { each_scheduler(L, "cancel", fd); }
 
 void lipc_forgetschedulers (lua_State *L) {
   lua_pushnil(L);
@@ -98,11 +96,12 @@ static bool is_taken (lua_State *L, struct lipc_gate *g) {
   lua_rawgetp(L, -1, g);
   lua_State *owner = lua_tothread(L, -1);
   lua_pop(L, 2);
-  if (owner == NULL || is_dead(owner)) {
+  if (owner == NULL || is_dead(owner) || g->forkgen != lipcsys_forkgen) {
     g->owner = NULL;
     return false;
   }
-  if (owner == L) luaL_error(L, "object is busy: this call comes from a callback inside its own wait");
+  if (owner == L)
+    luaL_error(L, "object is busy: this call comes from a callback inside its own wait");
   return true;
 }
 
@@ -154,6 +153,7 @@ static void enter (lua_State *L, struct lipc_handle *h, unsigned dir, int slot) 
   lua_pop(L, 1);
   lua_toclose(L, slot);
   gate_of(h, dir)->owner = L;
+  gate_of(h, dir)->forkgen = lipcsys_forkgen;
 }
 
 /* ---- interruptions ---- */
@@ -206,12 +206,11 @@ int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsi
   return lipc_again(events);
 }
 
-static int waitfd (const struct lipc_handle *h) {
-  return h->other >= 0 ? h->other : h->fd;
-}
+static int waitfd (const struct lipc_handle *h) { return h->other >= 0 ? h->other : h->fd; }
 
 /* Blocks the thread until something may have changed.  events 0: there is nothing to poll for. */
-static int block (lua_State *L, const struct lipc_handle *h, unsigned events, double deadline) {
+static int block (lua_State *L, const struct lipc_op *op, int t, unsigned events, double deadline) {
+  const struct lipc_handle *h = lua_touserdata(L, 1);
   bool wake = false;
   double seconds = SLICE;
   lipc_interrupts(L);
@@ -220,7 +219,9 @@ static int block (lua_State *L, const struct lipc_handle *h, unsigned events, do
     if (seconds > SLICE) seconds = SLICE;
     if (seconds < 0) seconds = 0;
   }
-  int r = lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds, &wake);
+  int r = h->cls->block != NULL ? h->cls->block(L, op, t, seconds)
+                                : lipcsys_wait(events != 0 ? waitfd(h) : -1, events,
+                                               lipc_getstate(L)->wakefd, seconds, &wake);
   if (r == -EINTR || r == -ETIMEDOUT || wake) {
     lipc_interrupts(L);
     return 0;
@@ -282,16 +283,19 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
     }
     if (events != 0) h->want = events;
     if (push_waiter(L)) {
+      if (queued) { /* nobody wakes us when the one inside dies there */
+        double look = lipcsys_now() + 0.1;
+        if (look < until) until = look;
+      } else if (h->cls->block != NULL && waitfd(h) < 0) {
+        until = pause_end(&flags, until);
+      }
       lua_getfield(L, -1, "wait");
       lua_pushinteger(L, (lua_Integer)t << FLAGBITS | flags);
       lua_replace(L, -3);
-      if (h->fd >= 0) {
-        h->watched = true;
-        lua_pushinteger(L, waitfd(h));
-      } else {
-        lua_pushnil(L);
-      }
-      if (events == 0) lua_pushnil(L);
+      if (h->fd >= 0) h->watched = true;
+      if (waitfd(h) >= 0) lua_pushinteger(L, waitfd(h));
+      else lua_pushnil(L);
+      if (events == 0 || waitfd(h) < 0) lua_pushnil(L);
       else lua_pushstring(L, events == LIPC_IN ? "r" : events == LIPC_OUT ? "w" : "rw");
       if (until < HUGE_VAL) lua_pushnumber(L, until);
       else lua_pushnil(L);
@@ -299,12 +303,11 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       lua_pop(L, 1);
     } else {
       if (deadline == HUGE_VAL) {
-        if (queued)
-          luaL_error(L, "cannot wait here: another coroutine is inside this operation");
+        if (queued) luaL_error(L, "cannot wait here: another coroutine is inside this operation");
         if (each_scheduler(L, "running", -1))
           luaL_error(L, "cannot wait here: this would block the running loop for ever");
       }
-      int r = block(L, h, events, until);
+      int r = block(L, op, t, events, until);
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
@@ -321,9 +324,9 @@ static int resumed (lua_State *L, int status, lua_KContext ctx) {
                (int)(packed & ((1 << FLAGBITS) - 1)), 0);
 }
 
-int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t) {
-  const struct lipc_handle *h = lua_touserdata(L, 1);
-  lua_settop(L, t + 1);
+/* The first attempt, which most calls are over with. */
+static int first (lua_State *L, const struct lipc_op *op, int t, struct lipc_handle *h) {
+  h->other = -1; /* of a call that gave up */
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
   if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
@@ -331,9 +334,29 @@ int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t) {
   return r >= 0 ? r : drive(L, op, t, 0, r);
 }
 
+int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t) {
+  lua_settop(L, t + 1);
+  return first(L, op, t, lua_touserdata(L, 1));
+}
+
+/* Misuse: says what is wrong with the object. */
+static void bad_object (lua_State *L, const struct lipc_op *op) {
+  const struct lipc_handle *h = lipc_checkopen(L, 1);
+  luaL_argerror(L, 1,
+                lua_pushfstring(L, "%s is not open for %s", h->cls->label,
+                                op->owns == LIPC_IN ? "reading" : "writing"));
+}
+
 int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
-  lipc_checkopen(L, 1);
-  return lipc_drivenew(L, op, t);
+  lua_settop(L, t);
+  /* as lipc_checkopen does, but the metatable may stay: it lies in the slot at t+1 */
+  struct lipc_handle *h = lua_touserdata(L, 1);
+  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)) || !lipc_isopen(h) ||
+      (op->owns & ~h->access) != 0) {
+    lua_settop(L, t);
+    bad_object(L, op);
+  }
+  return first(L, op, t, h);
 }
 
 /* ---- the module: ipc.setwaiter, ipc.sleep, ipc.now ---- */
@@ -386,12 +409,11 @@ static const struct lipc_op sleep_op = {"sleep", sleep_step, 0, sleep_over};
 
 /* sleep(seconds) -> true: lets the other coroutines of the scheduler run meanwhile */
 static int l_sleep (lua_State *L) {
+  double s = luaL_checknumber(L, 1);
+  lipc_checktimeout(L, 1, 0);
+  lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2)); /* an object that is never ready */
-  lua_insert(L, 1);
-  if (luaL_checknumber(L, 2) == 0) { /* still lets the others run */
-    lua_settop(L, 1);
-    lua_pushnumber(L, 1e-9);
-  }
+  lua_pushnumber(L, s > 0 ? s : 1e-9); /* 0 still lets the others run */
   return lipc_drive(L, &sleep_op, 2);
 }
 
@@ -401,16 +423,21 @@ static int l_now (lua_State *L) {
   return 1;
 }
 
+/* forks() -> count: how many forks lie between this process and the one that loaded lipc; for what
+** must begin anew in a child */
+static int l_forks (lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)lipcsys_forkgen);
+  return 1;
+}
+
 static const luaL_Reg *const no_methods[] = {NULL};
-static const struct lipc_class clock_class = {
-  .tname = "lipc.clock", .label = "clock", .size = sizeof(struct lipc_handle), .methods = no_methods
-};
+static const struct lipc_class clock_class = {.tname = "(lipc clock)",
+                                              .label = "clock",
+                                              .size = sizeof(struct lipc_handle),
+                                              .methods = no_methods};
 
 static const luaL_Reg funcs[] = {
-  {"setwaiter", l_setwaiter},
-  {"now", l_now},
-  {NULL, NULL}
-};
+  {"setwaiter", l_setwaiter}, {"now", l_now}, {"forks", l_forks}, {NULL, NULL}};
 
 int lipc_open_wait (lua_State *L) {
   lipc_register(L, &clock_class, funcs);

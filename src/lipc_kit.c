@@ -142,8 +142,9 @@ static bool option (lua_State *L, int idx, const char *name) {
 }
 
 static int badoption (lua_State *L, int idx, const char *name, const char *expected) {
-  return luaL_argerror(L, idx, lua_pushfstring(L, "option '%s': %s expected, got %s", name, expected,
-                                               luaL_typename(L, -1)));
+  return luaL_argerror(
+    L, idx,
+    lua_pushfstring(L, "option '%s': %s expected, got %s", name, expected, luaL_typename(L, -1)));
 }
 
 lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo, lua_Integer hi,
@@ -153,7 +154,8 @@ lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo
   lua_Integer n = lua_tointegerx(L, -1, &ok);
   if (!ok || lua_type(L, -1) != LUA_TNUMBER) badoption(L, idx, name, "integer");
   if (n < lo || n > hi)
-    luaL_argerror(L, idx, lua_pushfstring(L, "option '%s': %I is out of range", name, (LUAI_UACINT)n));
+    luaL_argerror(L, idx,
+                  lua_pushfstring(L, "option '%s': %I is out of range", name, (LUAI_UACINT)n));
   lua_pop(L, 1);
   return n;
 }
@@ -380,13 +382,18 @@ static int l_tostring (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg common[] = {
-  {"close", l_close},     {"detach", l_detach},   {"fd", l_fd},
-  {"pollfd", l_fd},       {"events", l_events},   {"timeout", l_timeout},
-  {"settimeout", l_settimeout}, {"stat", l_stat}, {"__gc", l_gc},
-  {"__close", l_gc},      {"__tostring", l_tostring},
-  {NULL, NULL}
-};
+static const luaL_Reg common[] = {{"close", l_close},
+                                  {"detach", l_detach},
+                                  {"fd", l_fd},
+                                  {"pollfd", l_fd},
+                                  {"events", l_events},
+                                  {"timeout", l_timeout},
+                                  {"settimeout", l_settimeout},
+                                  {"stat", l_stat},
+                                  {"__gc", l_gc},
+                                  {"__close", l_gc},
+                                  {"__tostring", l_tostring},
+                                  {NULL, NULL}};
 
 /* Adds those functions that the tables do not have yet: metamethods to mt, the rest to its __index. */
 static void addmethods (lua_State *L, int mt, int index, const luaL_Reg *list) {

@@ -15,19 +15,24 @@
 /* ---- objects ---- */
 
 struct lipc_handle;
+struct lipc_op;
 
 /* A kind of object.  One static const per metatable. */
 struct lipc_class {
   const char *tname; /* the metatable's name, "lipc.eventfd" */
   const char *label; /* the first word of messages and of tostring, "eventfd" */
-  size_t size;       /* of the struct, whose first member is a struct lipc_handle */
-  int values;        /* user values it needs; the first is LIPC_UV_FREE */
+  size_t size; /* of the struct, whose first member is a struct lipc_handle */
+  int values; /* user values it needs; the first is LIPC_UV_FREE */
   const luaL_Reg *const *methods; /* lists, ended by NULL; where a name repeats the first wins */
   /* Gives the resource back; called once, from close and collection alike, also for a half-built
   ** object.  fd is the descriptor, already taken out of the handle, or -1.  NULL: close(2). */
-  int (*release) (lua_State *L, struct lipc_handle *h, int fd);
+  int (*release)(lua_State *L, struct lipc_handle *h, int fd);
   /* Whether something can be read without waiting although the descriptor is not ready. */
-  bool (*buffered) (const struct lipc_handle *h);
+  bool (*buffered)(const struct lipc_handle *h);
+  /* How the thread waits where poll(2) on the descriptor is not the way: for at most that long.  0:
+  ** try again; or the error.  A coroutine under a scheduler waits for the descriptor all the same;
+  ** where there is none it tries again after pauses that grow. */
+  int (*block)(lua_State *L, const struct lipc_op *op, int t, double seconds);
 };
 
 /* User values of every object. */
@@ -36,22 +41,23 @@ enum { LIPC_UV_NAME = 1, LIPC_UV_GUARD, LIPC_UV_FREE = LIPC_UV_GUARD + 2 };
 /* A direction of an object belongs to one coroutine while its call waits in the middle. */
 struct lipc_gate {
   lua_State *owner; /* for comparison only; alive or not is asked of the gates table */
-  bool contested;   /* somebody waits for the owner to finish */
+  unsigned forkgen; /* of the owner: a forked child has other coroutines to run */
+  bool contested; /* somebody waits for the owner to finish */
 };
 
 #define LIPC_CLOSED (-1)
-#define LIPC_NOFD (-2) /* open, but nothing that could be polled */
+#define LIPC_NOFD   (-2) /* open, but nothing that could be polled */
 
 struct lipc_handle {
   const struct lipc_class *cls;
-  int fd;          /* LIPC_CLOSED, LIPC_NOFD or a descriptor */
-  unsigned io;     /* LIPC_IO_* */
+  int fd; /* LIPC_CLOSED, LIPC_NOFD or a descriptor */
+  unsigned io; /* LIPC_IO_* */
   unsigned access; /* the directions it is open for: LIPC_IN, LIPC_OUT */
-  unsigned want;   /* the direction that the last wait asked for */
+  unsigned want; /* the direction that the last wait asked for */
   unsigned forkgen; /* lipcsys_forkgen when it was made */
-  int other;       /* what the next wait is for instead of fd; -1: fd itself */
-  bool watched;    /* a poller or scheduler knows the descriptor */
-  double timeout;  /* the default in seconds; HUGE_VAL: for ever */
+  int other; /* what the next wait is for instead of fd; -1: fd itself */
+  bool watched; /* a poller or scheduler knows the descriptor */
+  double timeout; /* the default in seconds; HUGE_VAL: for ever */
   struct lipc_gate gate[2]; /* of LIPC_IN and LIPC_OUT */
 };
 
@@ -128,15 +134,15 @@ void *lipc_tryrealloc (lua_State *L, void *p, size_t osize, size_t nsize);
 /* Somebody who keeps descriptors in a set of his own and must hear of a close before it happens. */
 struct lipc_watch {
   struct lipc_watch *next, **link;
-  void (*forget) (struct lipc_watch *w, int fd);
+  void (*forget)(struct lipc_watch *w, int fd);
 };
 
 #define LIPC_SCRATCH 65536
 
 struct lipc_state {
   lua_State *main;
-  int wakefd;                      /* readable when a signal callback is due; -1: none */
-  void (*dispatch) (lua_State *L); /* runs what is due; may raise.  Set by the signal binding */
+  int wakefd; /* readable when a signal callback is due; -1: none */
+  void (*dispatch)(lua_State *L); /* runs what is due; may raise.  Set by the signal binding */
   struct lipc_watch *watches;
   char *scratch; /* LIPC_SCRATCH bytes for one system call's data, valid until the next call */
 };
@@ -153,25 +159,27 @@ void lipc_unwatch (struct lipc_watch *w);
 ** attempts.  It returns how many results it pushed, or lipc_again(events). */
 struct lipc_op {
   const char *name; /* "read", for messages */
-  int (*step) (lua_State *L, int t);
-  unsigned owns; /* LIPC_IN, LIPC_OUT: the direction is ours until the call ends; 0: none */
+  int (*step)(lua_State *L, int t);
+  /* LIPC_IN, LIPC_OUT: needs that direction, and it is ours until the call ends; 0: none */
+  unsigned owns;
   /* What to return when the wait came to nothing: -ETIMEDOUT, -ECANCELED (closed meanwhile) or
   ** the error of the wait itself.  NULL: nil, message, code. */
-  int (*giveup) (lua_State *L, int t, int err);
+  int (*giveup)(lua_State *L, int t, int err);
 };
 
 #define lipc_again(events) (-(int)(events)-1)
 
 /* For what nothing can be polled for, or not everything: as lipc_again(events), but after a pause at
 ** the latest, which grows during the call from 50 us to 5 ms.  events may be 0. */
-#define LIPC_PAUSE 4u
+#define LIPC_PAUSE         4u
 #define lipc_pause(events) lipc_again(LIPC_PAUSE | (events))
 
 /* As lipc_again, waiting for another descriptor than the object's own; with is its object or NULL. */
 int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsigned events);
 
-/* The only loop: tries, waits (in the scheduler of this coroutine, or in poll), tries again.  t is
-** the index of the timeout argument, which becomes the deadline. */
+/* The only loop: checks the object at 1 as lipc_checkopen does, tries, waits (in the scheduler of
+** this coroutine, or in poll), tries again.  t is the index of the timeout argument, which becomes
+** the deadline. */
 int lipc_drive (lua_State *L, const struct lipc_op *op, int t);
 
 /* The same for a constructor that waits: it has put its new object (LIPC_NOFD or a descriptor, so
@@ -189,6 +197,13 @@ void lipc_cancel (lua_State *L, int fd);
 
 /* Forgets every scheduler: for a forked child, which runs under none. */
 void lipc_forgetschedulers (lua_State *L);
+
+/* ---- mechanisms ---- */
+
+/* Each pushes its module table; called once, on first use. */
+#define LIPC_MODULE(name) int lipc_open_##name(lua_State *L);
+#include "modules.def"
+#undef LIPC_MODULE
 
 #pragma GCC visibility pop
 #endif

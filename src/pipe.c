@@ -7,14 +7,17 @@
 static const luaL_Reg *const reader_lists[] = {lipc_pipe_reads, lipc_stream_reads, NULL};
 static const luaL_Reg *const writer_lists[] = {lipc_pipe_writes, lipc_stream_writes, NULL};
 
-static const struct lipc_class reader_class = {
-  .tname = "lipc.pipe.reader", .label = "pipe", .size = sizeof(Stream), .methods = reader_lists,
-  .release = lipc_stream_release, .buffered = lipc_stream_buffered
-};
-static const struct lipc_class writer_class = {
-  .tname = "lipc.pipe.writer", .label = "pipe", .size = sizeof(Stream), .methods = writer_lists,
-  .release = lipc_stream_release
-};
+static const struct lipc_class reader_class = {.tname = "lipc.pipe.reader",
+                                               .label = "pipe",
+                                               .size = sizeof(Stream),
+                                               .methods = reader_lists,
+                                               .release = lipc_stream_release,
+                                               .buffered = lipc_stream_buffered};
+static const struct lipc_class writer_class = {.tname = "lipc.pipe.writer",
+                                               .label = "pipe",
+                                               .size = sizeof(Stream),
+                                               .methods = writer_lists,
+                                               .release = lipc_stream_release};
 
 /* open([{size=, packet=}]) -> reader, writer | nil, msg, code: size in bytes (rounded up by the
 ** kernel), packet: each write is one message of at most PIPE_BUF   -- see pipe2(2) */
@@ -54,11 +57,7 @@ static int l_pipe_fromfd (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {
-  {"open", l_pipe_open},
-  {"fromfd", l_pipe_fromfd},
-  {NULL, NULL}
-};
+static const luaL_Reg funcs[] = {{"open", l_pipe_open}, {"fromfd", l_pipe_fromfd}, {NULL, NULL}};
 
 int lipc_open_pipe (lua_State *L) {
   lipc_class(L, &reader_class);

@@ -73,15 +73,11 @@ static bool is_anonymous (int fd, const char *name) {
   return strncmp(target, "anon_inode:", 11) == 0 && strcmp(target + 11, name) == 0;
 }
 
-bool lipcsys_iseventfd (int fd) {
-  return is_anonymous(fd, "[eventfd]");
-}
+bool lipcsys_iseventfd (int fd) { return is_anonymous(fd, "[eventfd]"); }
 
 static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME};
 
-static double seconds_of (struct timespec t) {
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+static double seconds_of (struct timespec t) { return (double)t.tv_sec + (double)t.tv_nsec * 1e-9; }
 
 static struct timespec timespec_of (double seconds) {
   if (seconds > 1e12) seconds = 1e12; /* more than the kernel counts */
@@ -126,9 +122,7 @@ int lipcsys_gettimer (int fd, double *ret_left, double *ret_interval) {
   return 0;
 }
 
-bool lipcsys_istimer (int fd) {
-  return is_anonymous(fd, "[timerfd]");
-}
+bool lipcsys_istimer (int fd) { return is_anonymous(fd, "[timerfd]"); }
 
 #else
 typedef int lipc_not_linux; /* ISO C wants something in a file */

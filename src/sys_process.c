@@ -14,9 +14,7 @@ _Atomic bool lipcsys_sigpipe_ignored;
 
 static int pin_result;
 
-static void in_child (void) {
-  lipcsys_forkgen++;
-}
+static void in_child (void) { lipcsys_forkgen++; }
 
 /* dlclose must not unmap code that a fork hook or a signal handler still calls. */
 static void pin (void) {

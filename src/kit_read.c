@@ -1,25 +1,22 @@
-/* kit_stream.c - buffered reading and accounted writing on a descriptor that never blocks.
-** Formats and return values are those of the Lua reference manual, io library; what differs is
-** said at the functions.  fork: a child starts with an empty write buffer.
+/* kit_read.c - the reading half of a stream: buffered, formats and results as those of the io library
+** in the Lua reference manual; what differs is said at the functions.
 ** SPDX-License-Identifier: MIT */
-#include "kit_stream.h"
-
 #include <ctype.h>
-#include <limits.h>
 #include <string.h>
 
-#define FIRSTBUF 4096 /* of the read buffer, and the default of setvbuf */
-#define KEEPBUF 65536 /* an empty read buffer larger than this is given back */
+#include "kit_stream.h"
 
-static Stream *check_direction (lua_State *L, unsigned dir) {
+#define FIRSTBUF 16384 /* of the read buffer */
+#define KEEPBUF  65536 /* an empty read buffer larger than this is given back */
+
+Stream *lipc_stream_check (lua_State *L, unsigned dir) {
   Stream *s = lipc_checkopen(L, 1);
   if (!(s->h.access & dir))
-    luaL_argerror(L, 1, lua_pushfstring(L, "%s is not open for %s", s->h.cls->label,
-                                        dir == LIPC_IN ? "reading" : "writing"));
+    luaL_argerror(L, 1,
+                  lua_pushfstring(L, "%s is not open for %s", s->h.cls->label,
+                                  dir == LIPC_IN ? "reading" : "writing"));
   return s;
 }
-
-/* ---- reading ---- */
 
 /* Room for at least `more` bytes behind what is there. */
 static void make_room (lua_State *L, Stream *s, size_t more) {
@@ -69,7 +66,7 @@ static void consume (lua_State *L, Stream *s, size_t n) {
 struct match {
   enum { FOUND, MORE, NOTHING, NONUMBER } verdict;
   size_t skip, len; /* where the result begins and its bytes */
-  size_t take;      /* bytes consumed */
+  size_t take; /* bytes consumed */
 };
 
 /* The longest prefix that can be a numeral, as liolib reads it: at most 200 bytes. */
@@ -228,6 +225,17 @@ static int read_step (lua_State *L, int t) {
 }
 static const struct lipc_op read_op = {"read", read_step, LIPC_IN, NULL};
 
+/* The commonest read of all: a line that is in the buffer already.  keep: with its end. */
+static bool quick_line (lua_State *L, Stream *s, bool keep) {
+  if (s->rend == s->rpos || !lipc_stream_isplain(s, LIPC_IN)) return false;
+  const char *p = s->rbuf + s->rpos, *nl = memchr(p, '\n', s->rend - s->rpos);
+  if (nl == NULL) return false;
+  size_t len = (size_t)(nl - p);
+  lua_pushlstring(L, p, len + keep);
+  consume(L, s, len + 1);
+  return true;
+}
+
 static void check_formats (lua_State *L, int first, int last) {
   for (int i = first; i <= last; i++) {
     if (lua_type(L, i) == LUA_TNUMBER) {
@@ -244,8 +252,11 @@ static void check_formats (lua_State *L, int first, int last) {
 ** or a count of bytes.  Nothing is consumed until all are there; at the end or an error those that
 ** were complete come first.  A timeout keeps what was read for the next call. */
 static int l_stream_read (lua_State *L) {
-  check_direction(L, LIPC_IN);
-  if (lua_gettop(L) == 1) lua_pushliteral(L, "l");
+  if (lua_gettop(L) == 1) {
+    Stream *s = lipc_checkopen(L, 1);
+    if (s->h.access & LIPC_IN && quick_line(L, s, false)) return 1;
+    lua_pushliteral(L, "l");
+  }
   check_formats(L, 2, lua_gettop(L));
   return lipc_drive(L, &read_op, lua_gettop(L) + 1);
 }
@@ -264,7 +275,7 @@ static int lines_giveup (lua_State *L, int t, int err) {
 }
 static const struct lipc_op lines_op = {"lines", lines_step, LIPC_IN, lines_giveup};
 
-/* The iterator: upvalues are the metatable, the stream, and the formats. */
+/* The iterator: upvalues are the metatable, the stream, the number of formats and the formats. */
 static int lines_next (lua_State *L) {
   int n = (int)lua_tointeger(L, lua_upvalueindex(3));
   lua_settop(L, 0);
@@ -274,18 +285,34 @@ static int lines_next (lua_State *L) {
   return lipc_drive(L, &lines_op, n + 2);
 }
 
+/* The same for the single formats "l" and "L". */
+static int lines_next_l (lua_State *L) {
+  Stream *s = lua_touserdata(L, lua_upvalueindex(2));
+  return lipc_isopen(&s->h) && quick_line(L, s, false) ? 1 : lines_next(L);
+}
+static int lines_next_L (lua_State *L) {
+  Stream *s = lua_touserdata(L, lua_upvalueindex(2));
+  return lipc_isopen(&s->h) && quick_line(L, s, true) ? 1 : lines_next(L);
+}
+
 /* s:lines(...) -> iterator over read(...): nil at the end; an error or a timeout raises */
 static int l_stream_lines (lua_State *L) {
-  check_direction(L, LIPC_IN);
+  lipc_stream_check(L, LIPC_IN);
   if (lua_gettop(L) == 1) lua_pushliteral(L, "l");
   int n = lua_gettop(L) - 1;
   luaL_argcheck(L, n <= 250, 252, "too many formats");
   check_formats(L, 2, n + 1);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
+  const char *only = n == 1 && lua_type(L, 3) == LUA_TSTRING ? lua_tostring(L, 3) : "";
+  if (*only == '*') only++;
   lua_pushinteger(L, n);
   lua_insert(L, 3);
-  lua_pushcclosure(L, lines_next, n + 3);
+  lua_pushcclosure(L,
+                   *only == 'l'   ? lines_next_l
+                   : *only == 'L' ? lines_next_L
+                                  : lines_next,
+                   n + 3);
   return 1;
 }
 
@@ -313,243 +340,8 @@ static const struct lipc_op readsome_op = {"readsome", readsome_step, LIPC_IN, N
 /* s:readsome(max[, timeout]) -> string of 1 .. max bytes | nil, msg, code: what is there, as soon as
 ** something is; at most 64 KiB in one go   -- see read(2) */
 static int l_stream_readsome (lua_State *L) {
-  check_direction(L, LIPC_IN);
   luaL_argcheck(L, luaL_checkinteger(L, 2) > 0, 2, "must be positive");
   return lipc_drive(L, &readsome_op, 3);
-}
-
-/* ---- writing ---- */
-
-/* After fork the buffered bytes are the parent's to write. */
-static void own_buffer (Stream *s) {
-  if (s->h.forkgen != lipcsys_forkgen) {
-    s->h.forkgen = lipcsys_forkgen;
-    s->wpos = s->wend = 0;
-  }
-}
-
-/* Writes what is buffered: 0 when all of it went. */
-static int flush_some (Stream *s) {
-  while (s->wpos < s->wend) {
-    size_t n;
-    int r = lipcsys_write(s->h.fd, &s->h.io, s->wbuf + s->wpos, s->wend - s->wpos, &n);
-    if (r < 0) return r;
-    s->wpos += n;
-  }
-  s->wpos = s->wend = 0;
-  return 0;
-}
-
-int lipc_stream_flushsome (Stream *s) {
-  own_buffer(s);
-  return flush_some(s);
-}
-
-/* Of the strings at first .. last, those bytes that come after `done`. */
-static int gather (lua_State *L, int first, int last, size_t done, struct lipcsys_piece *p) {
-  int n = 0;
-  for (int i = first; i <= last && n < LIPC_MAXPIECES; i++) {
-    size_t len;
-    const char *data = lua_tolstring(L, i, &len);
-    if (done >= len) {
-      done -= len;
-      continue;
-    }
-    p[n].data = data + done;
-    p[n++].size = len - done;
-    done = 0;
-  }
-  return n;
-}
-
-/* done bytes of this call are in the kernel or in the buffer: remember it for the next attempt */
-static int write_again (lua_State *L, int t, size_t done) {
-  lua_settop(L, t + 1);
-  lua_pushinteger(L, (lua_Integer)done);
-  return lipc_again(LIPC_OUT);
-}
-
-static int write_failed (lua_State *L, size_t done, int err) {
-  lipc_failself(L, "write", err);
-  lua_pushinteger(L, (lua_Integer)done);
-  return 4;
-}
-
-static size_t write_total (lua_State *L, int t) {
-  size_t total = 0;
-  for (int i = 2; i < t; i++) total += lua_rawlen(L, i);
-  return total;
-}
-
-/* Straight to the descriptor, nothing buffered. */
-static int write_direct (lua_State *L, Stream *s, int t, size_t done, size_t total) {
-  while (done < total) {
-    struct lipcsys_piece p[LIPC_MAXPIECES];
-    size_t n;
-    int pieces = gather(L, 2, t - 1, done, p), r;
-    if (pieces == 1) r = lipcsys_write(s->h.fd, &s->h.io, p->data, p->size, &n);
-    else r = lipcsys_writev(s->h.fd, &s->h.io, p, pieces, &n);
-    if (r == -EAGAIN) return write_again(L, t, done);
-    if (r < 0) return write_failed(L, done, r);
-    done += n;
-  }
-  lua_pushvalue(L, 1);
-  return 1;
-}
-
-/* Through the buffer; what does not fit into an empty buffer goes straight. */
-static int write_buffered (lua_State *L, Stream *s, int t, size_t done, size_t total) {
-  bool line = false;
-  own_buffer(s);
-  if (total - done > s->wcap - s->wend) {
-    int r = flush_some(s);
-    if (r == -EAGAIN) return write_again(L, t, done);
-    if (r < 0) return write_failed(L, done, r);
-    if (total - done >= s->wcap) return write_direct(L, s, t, done, total);
-  }
-  struct lipcsys_piece p[LIPC_MAXPIECES];
-  for (int n; done < total;) {
-    n = gather(L, 2, t - 1, done, p);
-    for (int i = 0; i < n; i++) {
-      memcpy(s->wbuf + s->wend, p[i].data, p[i].size);
-      s->wend += p[i].size;
-      done += p[i].size;
-      line = line || (s->vbuf == LIPC_VBUF_LINE && memchr(p[i].data, '\n', p[i].size) != NULL);
-    }
-  }
-  if (line || (s->vbuf == LIPC_VBUF_LINE && lua_toboolean(L, t + 3))) {
-    int r = flush_some(s);
-    if (r == -EAGAIN) {
-      write_again(L, t, done);
-      lua_pushboolean(L, 1); /* all is buffered, the flush goes on */
-      return lipc_again(LIPC_OUT);
-    }
-    if (r < 0) return write_failed(L, done, r);
-  }
-  lua_pushvalue(L, 1);
-  return 1;
-}
-
-static int write_step (lua_State *L, int t) {
-  Stream *s = lua_touserdata(L, 1);
-  size_t done = lua_gettop(L) > t + 1 ? (size_t)lua_tointeger(L, t + 2) : 0;
-  size_t total = write_total(L, t);
-  if (s->vbuf == LIPC_VBUF_NO) return write_direct(L, s, t, done, total);
-  return write_buffered(L, s, t, done, total);
-}
-
-static int write_giveup (lua_State *L, int t, int err) {
-  return write_failed(L, lua_gettop(L) > t + 1 ? (size_t)lua_tointeger(L, t + 2) : 0, err);
-}
-static const struct lipc_op write_op = {"write", write_step, LIPC_OUT, write_giveup};
-
-/* s:write(...) -> s | nil, msg, code, written: strings and numbers, one system call for up to 16 of
-** them.  written counts the bytes of this call that went (or, buffered, were taken)
-** -- see write(2), pipe(7) */
-static int l_stream_write (lua_State *L) {
-  int top = lua_gettop(L);
-  check_direction(L, LIPC_OUT);
-  for (int i = 2; i <= top; i++) luaL_checkstring(L, i);
-  return lipc_drive(L, &write_op, top + 1);
-}
-
-static int flush_step (lua_State *L, int t) {
-  Stream *s = lua_touserdata(L, 1);
-  (void)t;
-  int r = lipc_stream_flushsome(s);
-  if (r == -EAGAIN) return lipc_again(LIPC_OUT);
-  if (r < 0) return lipc_failself(L, "flush", r);
-  lua_pushvalue(L, 1);
-  return 1;
-}
-static const struct lipc_op flush_op = {"flush", flush_step, LIPC_OUT, NULL};
-
-/* s:flush([timeout]) -> s | nil, msg, code: what is left stays buffered */
-static int l_stream_flush (lua_State *L) {
-  check_direction(L, LIPC_OUT);
-  return lipc_drive(L, &flush_op, 2);
-}
-
-static const char *const vbuf_names[] = {"no", "full", "line", NULL};
-
-static int setvbuf_step (lua_State *L, int t) {
-  Stream *s = lua_touserdata(L, 1);
-  enum lipc_vbuf mode = (enum lipc_vbuf)luaL_checkoption(L, 2, NULL, vbuf_names);
-  (void)t;
-  int r = lipc_stream_flushsome(s);
-  if (r == -EAGAIN) return lipc_again(LIPC_OUT);
-  if (r < 0) return lipc_failself(L, "setvbuf", r);
-  size_t cap = mode == LIPC_VBUF_NO ? 0 : (size_t)luaL_optinteger(L, 3, FIRSTBUF);
-  s->vbuf = LIPC_VBUF_NO; /* in case that there is no memory */
-  s->wbuf = lipc_realloc(L, s->wbuf, s->wcap, cap);
-  s->wcap = cap;
-  s->vbuf = mode;
-  lua_pushvalue(L, 1);
-  return 1;
-}
-static const struct lipc_op setvbuf_op = {"setvbuf", setvbuf_step, LIPC_OUT, NULL};
-
-/* s:setvbuf("no" | "full" | "line"[, size]) -> s | nil, msg, code: writing only; flushes first
-** -- see setvbuf(3) */
-static int l_stream_setvbuf (lua_State *L) {
-  check_direction(L, LIPC_OUT);
-  luaL_checkoption(L, 2, NULL, vbuf_names);
-  lua_Integer size = luaL_optinteger(L, 3, FIRSTBUF);
-  luaL_argcheck(L, 0 < size && size <= INT_MAX, 3, "size out of range");
-  lua_settop(L, 3);
-  return lipc_drive(L, &setvbuf_op, 4);
-}
-
-/* ---- closing ---- */
-
-/* The descriptor goes whatever the flush said; its failure is what the caller hears. */
-static int close_end (lua_State *L, int err) {
-  Stream *s = lua_touserdata(L, 1);
-  int r = lipc_isopen(&s->h) ? lipc_shut(L, &s->h) : 0;
-  return lipc_result(L, "close", err < 0 ? err : r);
-}
-
-static int close_step (lua_State *L, int t) {
-  Stream *s = lua_touserdata(L, 1);
-  (void)t;
-  own_buffer(s);
-  int r = flush_some(s);
-  return r == -EAGAIN ? lipc_again(LIPC_OUT) : close_end(L, r);
-}
-static int close_giveup (lua_State *L, int t, int err) {
-  (void)t;
-  return close_end(L, err);
-}
-static const struct lipc_op close_op = {"close", close_step, 0, close_giveup};
-
-/* s:close() -> true | nil, msg, code: flushes within the default timeout; closed in any case */
-static int l_stream_close (lua_State *L) {
-  Stream *s = lipc_check(L, 1);
-  if (!lipc_isopen(&s->h) || s->wend == s->wpos) return close_end(L, 0);
-  lua_settop(L, 1);
-  return lipc_drive(L, &close_op, 2);
-}
-
-int lipc_stream_release (lua_State *L, struct lipc_handle *h, int fd) {
-  Stream *s = (Stream *)h;
-  if (fd >= 0) { /* collected or left by a block: one attempt for what is buffered */
-    own_buffer(s);
-    s->h.fd = fd;
-    (void)flush_some(s);
-    s->h.fd = LIPC_CLOSED;
-  }
-  lipc_realloc(L, s->rbuf, s->rcap, 0);
-  lipc_realloc(L, s->wbuf, s->wcap, 0);
-  s->rbuf = s->wbuf = NULL;
-  s->rcap = s->rpos = s->rend = s->wcap = s->wpos = s->wend = 0;
-  s->vbuf = LIPC_VBUF_NO;
-  return fd >= 0 ? lipcsys_close(fd) : 0;
-}
-
-Stream *lipc_stream_test (struct lipc_handle *h) {
-  for (const luaL_Reg *const *m = h->cls->methods; *m != NULL; m++)
-    if (*m == lipc_stream_reads || *m == lipc_stream_writes) return (Stream *)h;
-  return NULL;
 }
 
 bool lipc_stream_buffered (const struct lipc_handle *h) {
@@ -561,13 +353,5 @@ const luaL_Reg lipc_stream_reads[] = {
   {"read", l_stream_read},
   {"lines", l_stream_lines},
   {"readsome", l_stream_readsome},
-  {"close", l_stream_close},
-  {NULL, NULL}
-};
-const luaL_Reg lipc_stream_writes[] = {
-  {"write", l_stream_write},
-  {"flush", l_stream_flush},
-  {"setvbuf", l_stream_setvbuf},
-  {"close", l_stream_close},
-  {NULL, NULL}
+  {NULL, NULL},
 };

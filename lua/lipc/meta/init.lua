@@ -1,0 +1,37 @@
+---@meta lipc
+
+--- `local ipc = require "lipc"`.  A mechanism is loaded when it is first named.
+---
+--- Failures of the world are `nil, message, code`: the message says operation, object and reason
+--- ("pipe:write: Broken pipe"), the code is the symbolic name of the error ("EPIPE"); a wait that ran
+--- out is "ETIMEDOUT", the end of a stream "EOF", a wait on what was closed meanwhile "ECANCELED".
+--- Misuse raises an error that names the argument.
+---
+--- A timeout is in seconds, fractions allowed: nil is the object's default (see `settimeout`), 0 tries
+--- once, math.huge waits for ever; negative and NaN are misuse.
+---@class lipc
+---@field _VERSION string
+---@field pipe lipc.pipe.module
+---@field eventfd lipc.eventfd.module
+local ipc = {}
+
+--- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
+--- `ipc.loop` and the adapters do this for the coroutines they run.
+---@param waiter lipc.waiter? nil takes the coroutine out again
+---@param co? thread default: the running coroutine
+function ipc.setwaiter(waiter, co) end
+
+--- What a scheduler gives to `ipc.setwaiter`.
+---@class lipc.waiter
+---@field wait fun(fd: integer?, events: "r"|"w"|"rw"|nil, deadline: number?) returns when fd is ready, at the deadline (on the clock of ipc.now), or after cancel(fd); may yield; returning early is harmless; an error ends the operation. fd nil: a pause. events nil with an fd: only cancel and the deadline end it.
+---@field cancel fun(fd: integer) wakes every waiter of fd and forgets what is kept about it; called before a descriptor is closed
+---@field running fun(): boolean whether this scheduler's loop is running on this thread
+
+--- Waits without doing anything; under a scheduler the other coroutines run meanwhile.
+---@param seconds number
+---@return true? ok, string? message, string? code
+function ipc.sleep(seconds) end
+
+--- The monotonic clock. -- see clock_gettime(2)
+---@return number seconds
+function ipc.now() end

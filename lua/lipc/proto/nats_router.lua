@@ -1,0 +1,172 @@
+-- nats_router.lua - gives a published message to its subscribers: to every plain subscription and to one member of each queue
+-- group.  A delivery appends two pieces to the session's output: the head "MSG subject sid ", kept with the cached result of
+-- the match, and the tail, shared by all.
+-- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
+
+local sub = string.sub
+
+---@class lipc.proto.ServerSubscription: lipc.proto.Subscription
+---@field sid string
+---@field session? lipc.proto.Session  nil for the server's own code, and when it has ended
+---@field handler? fun(subject: string, reply: string?, data: string, header: string?)  the server's own code
+---@field received integer
+---@field max? integer      ends when so many messages were received
+---@field deliver? fun(subject: string): boolean
+
+-- Heads of the lines to every subscription of a list: a result, or one of its groups.
+local function make_heads(list, op, subject)
+  local heads = {}
+  for i = 1, list.n do
+    local subscription = list[i]
+    heads[i] = subscription.sid and op .. subject .. " " .. subscription.sid .. " " or ""
+  end
+  return heads
+end
+
+-- One published message on its way, when more than the plain case is needed.
+---@class lipc.proto.Delivery
+---@field subject string
+---@field reply? string
+---@field tail string
+---@field size integer
+---@field header_size? integer
+---@field from? lipc.proto.Session
+---@field plain_tail? string  of a message with headers, for who does not understand them
+
+local function data_of(message)
+  local size, tail = message.size, message.tail
+  local header_size = message.header_size
+  local header = header_size and sub(tail, -size - 2, -size - 3 + header_size)
+  return sub(tail, -size - 2 + (header_size or 0), -3), header
+end
+
+local function plain_tail(message)
+  local tail = message.plain_tail
+  if not tail then
+    local data = data_of(message)
+    local reply = message.reply
+    tail = (reply and reply .. " " or "") .. #data .. "\r\n" .. data .. "\r\n"
+    message.plain_tail = tail
+  end
+  return tail
+end
+
+-- The heads of a list for one operation, made at its first use.
+local function heads_of(list, headers, subject)
+  local name = headers and "hmsg_heads" or "msg_heads"
+  local heads = list[name]
+  if not heads then
+    heads = make_heads(list, headers and "HMSG " or "MSG ", subject)
+    list[name] = heads
+  end
+  return heads
+end
+
+-- Whether a subscription takes this message now.
+local function accepts(subscription, skip, subject)
+  local to = subscription.session
+  if not to then return subscription.handler ~= nil end
+  if to == skip then return false end
+  local deliver = subscription.deliver
+  return not deliver or deliver(subject)
+end
+
+-- Gives the message to the i-th subscription of a list, which accepts it.
+local function give(message, list, i)
+  local subscription = list[i]
+  local to = subscription.session
+  local received = subscription.received + 1
+  subscription.received = received
+  if not to then
+    local data, header = data_of(message)
+    subscription.handler(message.subject, message.reply, data, header)
+    return
+  end
+  local headers = message.header_size and to.headers
+  local tail = message.tail
+  if message.header_size and not headers then tail = plain_tail(message) end
+  to:send(heads_of(list, headers, message.subject)[i], tail)
+  if to.pending > to.notice then to:lag(message.from) end
+  if received == subscription.max then to:expire(subscription) end
+end
+
+-- The member of a group that gets the message: a random one that accepts it, rather one that does not lag.
+local function choose(group, skip, subject, random)
+  local n = group.n
+  local first = n > 1 and random(n) or 1
+  local lagging
+  for step = 0, n - 1 do
+    local i = (first + step - 1) % n + 1
+    local subscription = group[i]
+    if accepts(subscription, skip, subject) then
+      local to = subscription.session
+      if not to or to.pending <= to.notice then return i end
+      lagging = lagging or i
+    end
+  end
+  return lagging
+end
+
+---Routes one message.
+---@param server lipc.proto.Server
+---@param from lipc.proto.Session?  the publisher, paused while a subscriber lags
+---@param skip lipc.proto.Session?  a session that gets nothing: the publisher when it asked for no echo
+---@param subject string
+---@param reply string?
+---@param tail string
+---@param size integer
+---@param header_size? integer
+---@return boolean delivered
+local function route(server, from, skip, subject, reply, tail, size, header_size)
+  local subscriptions = server.subscriptions
+  local result = subscriptions.cache[subject] or subscriptions:match(subject)
+  local delivered = 0
+  local message
+
+  local heads = header_size and "" or heads_of(result, false, subject)
+  local tail_size = #tail
+  for i = 1, result.n do
+    local subscription = result[i]
+    local to = subscription.session
+    if to and not header_size and not subscription.deliver then
+      -- The plain case, written out: what give() does without a call.
+      if to ~= skip then
+        delivered = delivered + 1
+        local head, out, count = heads[i], to.out, to.count
+        out[count + 1] = head
+        out[count + 2] = tail
+        to.count = count + 2
+        local pending = to.pending + #head + tail_size
+        to.pending = pending
+        if count == 0 then to:mark() end
+        if pending > to.notice then to:lag(from) end
+        local received = subscription.received + 1
+        subscription.received = received
+        if received == subscription.max then to:expire(subscription) end
+      end
+    elseif accepts(subscription, skip, subject) then
+      delivered = delivered + 1
+      message = message or
+        { subject = subject, reply = reply, tail = tail, size = size, header_size = header_size, from = from }
+      give(message, result, i)
+    end
+  end
+
+  local groups = result.groups
+  for i = 1, groups and #groups or 0 do
+    local group = groups[i]
+    local chosen = choose(group, skip, subject, server.random)
+    if chosen then
+      delivered = delivered + 1
+      message = message or
+        { subject = subject, reply = reply, tail = tail, size = size, header_size = header_size, from = from }
+      give(message, group, chosen)
+    end
+  end
+
+  server.messages_in = server.messages_in + 1
+  server.messages_out = server.messages_out + delivered
+  return delivered > 0
+end
+
+return { route = route }

@@ -1,0 +1,134 @@
+-- nats_server_parser.lua - the operations that a NATS server receives.
+-- Events, as methods of the handler (a reply or queue that is absent is nil):
+--   connect(json)  sub(subject, queue, sid)  unsub(sid, max)  ping()  pong()  fail(text)
+--   pub(subject, reply, tail, size)  hpub(subject, reply, tail, size, header_size)
+-- `tail` is what follows "MSG subject sid " in the message to a subscriber: reply, size, line end, payload, line end.  It is
+-- one piece of the receive buffer, so that routing copies a payload once, however many subscribers there are.
+-- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
+
+local parser = require "lipc.proto.nats_parser"
+
+local parse_size, split_args = parser.parse_size, parser.split_args
+local PARSER_ERROR = parser.PARSER_ERROR
+local byte, find, sub = string.byte, string.find, string.sub
+local tonumber = tonumber
+
+local CR, LF = 13, 10
+
+-- The usual forms; every other goes to Parser:control, which understands them all and says what is wrong.
+local PUB = "^PUB (%S+) ()(%d+)\r\n"
+local PUB_REPLY = "^PUB (%S+) ()(%S+) (%d+)\r\n"
+-- What such a line has beside its arguments, less one.
+local PUB_EXTRA = #"PUB " + #"\r\n" - 1
+
+---@param self lipc.proto.Parser
+local function scan(self, buffer, from)
+  local handler = self.handler
+  local longest, max_payload = self.max_control_line + PUB_EXTRA, self.max_payload
+  local length = #buffer
+  while from and from <= length and not self.stopped do
+    local start, stop, subject, tail, digits = find(buffer, PUB, from)
+    local reply
+    if not start then
+      start, stop, subject, tail, reply, digits = find(buffer, PUB_REPLY, from)
+    end
+    local size = start and tonumber(digits)
+    local last = size and stop + size + 2
+    if size and size <= max_payload and last <= length and stop - start <= longest and #digits <= 9 then
+      local cr, lf = byte(buffer, last - 1, last)
+      if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
+      handler:pub(subject, reply, sub(buffer, tail, last), size)
+      from = last + 1
+    else
+      from = self:control(buffer, from)
+    end
+  end
+end
+
+---@param self lipc.proto.Parser
+local function finish(self, whole)
+  local handler, header_size = self.handler, self.header_size
+  if not header_size then return handler:pub(self.subject, self.reply, whole, self.size) end
+  return handler:hpub(self.subject, self.reply, whole, self.size, header_size)
+end
+
+local function message(self, subject, reply, sizes, size, header_size, buffer, from)
+  self.subject, self.reply, self.size, self.header_size = subject, reply, size, header_size
+  local prefix = (reply and reply .. " " or "") .. sizes .. "\r\n"
+  return self:payload(buffer, from, prefix, size)
+end
+
+local ops = {}
+
+---@type lipc.proto.Operation
+function ops.PUB(self, args, buffer, from)
+  local count, subject, reply, digits = split_args(args, 3)
+  if count == 2 then reply, digits = nil, reply end
+  local size = parse_size(digits)
+  if count < 2 or count > 3 or not size then return self:fail(PARSER_ERROR) end
+  return message(self, subject, reply, digits, size, nil, buffer, from)
+end
+
+---@type lipc.proto.Operation
+function ops.HPUB(self, args, buffer, from)
+  local count, subject, reply, header_digits, digits = split_args(args, 4)
+  if count == 3 then reply, header_digits, digits = nil, reply, header_digits end
+  local header_size, size = parse_size(header_digits), parse_size(digits)
+  if count < 3 or count > 4 or not header_size or not size or header_size > size then return self:fail(PARSER_ERROR) end
+  return message(self, subject, reply, header_digits .. " " .. digits, size, header_size, buffer, from)
+end
+
+---@type lipc.proto.Operation
+function ops.SUB(self, args, _, from)
+  local count, subject, queue, sid = split_args(args, 3)
+  if count == 2 then queue, sid = nil, queue end
+  if count < 2 or count > 3 then return self:fail(PARSER_ERROR) end
+  self.handler:sub(subject, queue, sid)
+  return from
+end
+
+---@type lipc.proto.Operation
+function ops.UNSUB(self, args, _, from)
+  local count, sid, max = split_args(args, 2)
+  if count < 1 or count > 2 then return self:fail(PARSER_ERROR) end
+  -- A number that is none unsubscribes at once, as nats-server has it.
+  self.handler:unsub(sid, parse_size(max))
+  return from
+end
+
+-- Servers take these from each other; from a client the first means nothing and the second is the end.
+---@type lipc.proto.Operation
+function ops.INFO(_, _, _, from)
+  return from
+end
+
+ops["-ERR"] = function (self)
+  return self:fail(PARSER_ERROR)
+end
+
+local loose = {}
+
+---@type lipc.proto.Operation
+function loose.CONNECT(self, args, _, from)
+  self.handler:connect(args)
+  return from
+end
+
+---@type lipc.proto.Operation
+function loose.PING(self, _, _, from)
+  self.handler:ping()
+  return from
+end
+
+---@type lipc.proto.Operation
+function loose.PONG(self, _, _, from)
+  self.handler:pong()
+  return from
+end
+
+loose["+OK"] = ops.INFO
+
+return {
+  ---@type fun(handler: table, limits?: lipc.proto.ParserLimits): lipc.proto.Parser
+  new = parser.define { scan = scan, finish = finish, ops = ops, loose = loose },
+}

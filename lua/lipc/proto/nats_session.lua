@@ -1,0 +1,390 @@
+-- nats_session.lua - the server's side of one NATS connection.  Its public face is described in nats_server.lua; the methods
+-- connect, pub, hpub, sub, unsub, ping, pong and fail are what nats_server_parser.lua calls.
+-- A client that sends what cannot be understood gets -ERR and is closed; where nats-server closes without a word, this says
+-- 'Parser Error'.  What is refused but understood gets -ERR and the connection goes on.
+-- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
+
+local json = require "lipc.proto.json"
+local nats_server_parser = require "lipc.proto.nats_server_parser"
+local parser = require "lipc.proto.nats_parser"
+local route = require "lipc.proto.nats_router".route
+local subject_rules = require "lipc.proto.subject"
+
+local concat = table.concat
+local is_subject, is_pattern = subject_rules.is_subject, subject_rules.is_pattern
+
+local OK = "+OK\r\n"
+local UNAUTHORIZED = "Authorization Violation"
+local NO_RESPONDERS = "16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
+
+-- What a subscription takes in memory beside its strings, and each token of its subject in the trie (rough upper bounds).
+local SUBSCRIPTION_MEMORY = 512
+local TOKEN_MEMORY = 512
+
+-- Above so many pieces the output list is not worth keeping for the next turn.
+local REUSABLE_PIECES = 4096
+
+-- The members of CONNECT that mean something, and their types.
+local CONNECT_TYPES = {
+  verbose = "boolean", pedantic = "boolean", tls_required = "boolean", echo = "boolean", headers = "boolean",
+  no_responders = "boolean", protocol = "number", name = "string", lang = "string", version = "string", user = "string",
+  pass = "string", auth_token = "string", jwt = "string", nkey = "string", sig = "string",
+}
+
+---@class lipc.proto.Session
+---@field id integer
+---@field details table          what Server:session was given
+---@field options table          what CONNECT said
+---@field pending integer        bytes taken or to be taken and not yet written
+---@field paused integer         not 0: a subscriber of this client's messages lags, stop reading from it
+---@field closing? string        why the connection is to be closed
+---@field pings_out integer      PINGs without an answer
+---@field package out string[]
+---@field package count integer
+local Session = {}
+Session.__index = Session
+
+local await_connect, choose_path
+
+---@param server lipc.proto.Server
+---@param id integer
+---@param details? table
+---@return lipc.proto.Session
+local function new(server, id, details)
+  local self = setmetatable({
+    server = server,
+    id = id,
+    details = details or {},
+    -- As nats-server has it, a client that says nothing wants every answer and every check.
+    options = { verbose = true, pedantic = true, echo = true, protocol = 0 },
+    out = {},
+    count = 0,
+    pending = 0,
+    notice = server.high_water,
+    paused = 0,
+    pings_out = 0,
+    subscriptions = {},
+    subscription_count = 0,
+    subscription_memory = 0,
+  }, Session)
+  self.parser = nats_server_parser.new(self, server)
+  if server.authenticate then
+    await_connect(self)
+  else
+    choose_path(self)
+  end
+  return self
+end
+
+-- What the broker calls
+
+---Parses what was read from the client.
+---@param data string
+---@return boolean open
+function Session:feed(data)
+  return self.parser:feed(data)
+end
+
+---Takes everything that is to be written.
+---@return string
+function Session:take()
+  local out, count = self.out, self.count
+  local data = concat(out, "", 1, count)
+  if count > REUSABLE_PIECES then
+    self.out = {}
+  else
+    for i = 1, count do
+      out[i] = nil
+    end
+  end
+  self.count = 0
+  return data
+end
+
+---Reports that so many of the bytes taken were written.
+---@param bytes integer
+function Session:wrote(bytes)
+  self.pending = self.pending - bytes
+  if self.holds and self.pending <= self.server.low_water then self:release() end
+end
+
+---Asks the client whether it is alive; its answer sets pings_out to 0.
+function Session:send_ping()
+  if self.closing then return end
+  self.pings_out = self.pings_out + 1
+  self:send "PING\r\n"
+end
+
+---Ends the session without a word: the connection is gone.
+---@param reason string
+function Session:close(reason)
+  if self.closing then return end
+  self.closing = reason
+  self.parser:stop()
+  for _, subscription in pairs(self.subscriptions) do
+    subscription.session = nil
+    self.server.subscriptions:remove(subscription)
+  end
+  self.subscriptions = {}
+  self:release()
+  self.server.sessions[self] = nil
+  self.server.session_count = self.server.session_count - 1
+  self.server.on_close(self, reason)
+end
+
+---Ends the session with an error that the client is told.
+---@param text string
+function Session:fail(text)
+  if self.closing then return end
+  self:error(text)
+  self:close(text)
+end
+
+-- Output
+
+---@param piece string
+---@param more? string
+function Session:send(piece, more)
+  local out, count = self.out, self.count
+  if count == 0 then self:mark() end
+  out[count + 1] = piece
+  self.pending = self.pending + #piece
+  if more then
+    out[count + 2] = more
+    self.pending = self.pending + #more
+    count = count + 1
+  end
+  self.count = count + 1
+end
+
+---Tells the server that there is something to write.
+function Session:mark()
+  if self.marked then return end
+  self.marked = true
+  local server = self.server
+  server.dirty_count = server.dirty_count + 1
+  server.dirty[server.dirty_count] = self
+end
+
+---@package
+function Session:error(text)
+  self:send("-ERR '" .. text .. "'\r\n")
+end
+
+---Called when more is pending than the client should let grow: its publisher is paused, and a client that lags too far is cut.
+---A session is never paused for its own sake: it could not read what it waits for.
+---@param publisher? lipc.proto.Session
+function Session:lag(publisher)
+  if self.closing then return end
+  if self.pending > self.server.max_pending then
+    for i = 1, self.count do
+      self.pending = self.pending - #self.out[i]
+    end
+    self.out, self.count = {}, 0
+    return self:fail "Slow Consumer"
+  end
+  if not publisher or publisher == self then return end
+  local holds = self.holds
+  if not holds then
+    holds = setmetatable({}, { __mode = "k" })
+    self.holds = holds
+  end
+  if holds[publisher] then return end
+  holds[publisher] = true
+  publisher.paused = publisher.paused + 1
+end
+
+---@package
+function Session:release()
+  local holds = self.holds
+  if not holds then return end
+  self.holds = nil
+  for publisher in pairs(holds) do
+    publisher.paused = publisher.paused - 1
+    if publisher.paused == 0 and not publisher.closing then self.server.on_resume(publisher) end
+  end
+end
+
+-- CONNECT
+
+local function check_connect(options)
+  local checked = {}
+  for name, value in pairs(options) do
+    name = name:lower()
+    local wanted = CONNECT_TYPES[name]
+    if wanted and type(value) ~= wanted then return nil end
+    if wanted == "number" and value % 1 ~= 0 then return nil end
+    if wanted then checked[name] = value end
+  end
+  return checked
+end
+
+---@package
+function Session:connect(text)
+  local given = json.decode_object(text)
+  local checked = given and check_connect(given)
+  if not checked then return self:fail(parser.PARSER_ERROR) end
+  local options = self.options
+  for name, value in pairs(checked) do
+    options[name] = value
+  end
+
+  local authenticate = self.server.authenticate
+  if authenticate then
+    local permissions, text_for_client = authenticate(self, options)
+    if not permissions then return self:fail(text_for_client or UNAUTHORIZED) end
+    self.permissions = type(permissions) == "table" and permissions or nil
+  end
+  if options.protocol ~= 0 and options.protocol ~= 1 then return self:fail "invalid client protocol" end
+  if options.no_responders and not options.headers then return self:fail "no responders requires headers support" end
+  choose_path(self)
+  if self.verbose then self:send(OK) end
+end
+
+-- Publishing
+
+---@package
+function Session:pub(subject, reply, tail, size, header_size)
+  local delivered = route(self.server, self, self.skip, subject, reply, tail, size, header_size)
+  if not delivered and reply and self.no_responders then self:tell_no_responders(reply) end
+end
+
+-- Instead of pub, for clients that have checks or answers coming.
+local function careful_pub(self, subject, reply, tail, size, header_size)
+  if self.pedantic and not is_subject(subject) then self:error "Invalid Publish Subject" end
+  local permissions = self.permissions
+  if permissions and permissions.publish and not permissions.publish(subject) then
+    return self:error('Permissions Violation for Publish to "' .. subject .. '"')
+  end
+  if self.verbose then self:send(OK) end
+  return Session.pub(self, subject, reply, tail, size, header_size)
+end
+
+---@package
+function Session:hpub(subject, reply, tail, size, header_size)
+  if not self.headers then return self:fail "message headers not supported" end
+  -- Headers of no length at all are none.
+  if header_size == 0 then tail = (reply and reply .. " " or "") .. size .. "\r\n" .. tail:sub(-size - 2) end
+  return self:pub(subject, reply, tail, size, header_size > 0 and header_size or nil)
+end
+
+---@package
+function Session:tell_no_responders(reply)
+  local result = self.server.subscriptions:match(reply)
+  for i = 1, result.n do
+    local subscription = result[i]
+    if subscription.session == self then
+      return self:send("HMSG " .. reply .. " " .. subscription.sid .. " ", NO_RESPONDERS)
+    end
+  end
+end
+
+-- Subscribing
+
+-- Why a subscription is refused.
+local function refusal(self, subject, queue, memory, tokens)
+  local server, permissions = self.server, self.permissions
+  if permissions and permissions.subscribe and not permissions.subscribe(subject, queue) then
+    return 'Permissions Violation for Subscription to "' .. subject .. '"'
+      .. (queue and ' using queue "' .. queue .. '"' or "")
+  end
+  if tokens > server.max_subscription_tokens then
+    return 'Permissions Violation for Subscription to "' .. subject .. '", too many tokens'
+  end
+  if self.subscription_count >= server.max_subscriptions
+    or self.subscription_memory + memory > server.max_subscription_memory then
+    return "maximum subscriptions exceeded"
+  end
+  if not is_pattern(subject) then return "Invalid Subject" end
+end
+
+---@package
+function Session:sub(subject, queue, sid)
+  if not self.subscriptions[sid] then
+    local _, dots = subject:gsub("%.", "")
+    local memory = SUBSCRIPTION_MEMORY + #subject + #(queue or "") + #sid + (dots + 1) * TOKEN_MEMORY
+    local text = refusal(self, subject, queue, memory, dots + 1)
+    if text then return self:error(text) end
+    local permissions = self.permissions
+    local subscription = {
+      subject = subject, queue = queue, sid = sid, session = self, received = 0, memory = memory,
+      deliver = permissions and subject_rules.has_wildcard(subject) and permissions.deliver or nil,
+    }
+    self.subscriptions[sid] = subscription
+    self.subscription_count = self.subscription_count + 1
+    self.subscription_memory = self.subscription_memory + memory
+    self.server.subscriptions:insert(subscription)
+  end
+  if self.verbose then self:send(OK) end
+end
+
+---Ends a subscription.
+---@param subscription lipc.proto.ServerSubscription
+function Session:expire(subscription)
+  if subscription.session ~= self then return end
+  subscription.session = nil
+  self.subscriptions[subscription.sid] = nil
+  self.subscription_count = self.subscription_count - 1
+  self.subscription_memory = self.subscription_memory - subscription.memory
+  self.server.subscriptions:remove(subscription)
+end
+
+---@package
+function Session:unsub(sid, max)
+  local subscription = self.subscriptions[sid]
+  if subscription then
+    if max and max > subscription.received then
+      subscription.max = max
+    else
+      self:expire(subscription)
+    end
+  end
+  if self.verbose then self:send(OK) end
+end
+
+-- Being alive
+
+---@package
+function Session:ping()
+  self:send "PONG\r\n"
+end
+
+---@package
+function Session:pong()
+  self.pings_out = 0
+end
+
+-- Ways through a session.  A method that stands in the session itself hides the class's, so that the usual one asks nothing.
+
+local function refuse(self)
+  Session.fail(self, UNAUTHORIZED)
+end
+
+local function refuse_failure(self, text)
+  Session.fail(self, text == parser.UNKNOWN_OPERATION and UNAUTHORIZED or text)
+end
+
+local BEFORE_CONNECT = {
+  pub = refuse, hpub = refuse, sub = refuse, unsub = refuse, ping = refuse, pong = refuse, fail = refuse_failure,
+}
+
+-- Until CONNECT has been accepted, nothing else is.
+function await_connect(self)
+  for name, method in pairs(BEFORE_CONNECT) do
+    self[name] = method
+  end
+end
+
+-- Applies what CONNECT said.
+function choose_path(self)
+  for name in pairs(BEFORE_CONNECT) do
+    self[name] = nil
+  end
+  local options, permissions = self.options, self.permissions
+  self.verbose, self.pedantic, self.headers = options.verbose, options.pedantic, options.headers
+  self.no_responders = options.no_responders
+  self.skip = not options.echo and self or nil
+  if self.verbose or self.pedantic or permissions and permissions.publish then self.pub = careful_pub end
+end
+
+return { new = new }

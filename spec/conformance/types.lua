@@ -1,0 +1,57 @@
+-- Every type of object and how the conformance specs get at it.  A row:
+--   name      the metatable's name
+--   open()    -> object, list of whatever else must be closed (peers, in the order of use)
+--   failing   Lua source for a process of its own that may open no further descriptor: an expression
+--             that fails with EMFILE
+--   wait(o, timeout)   an operation that cannot finish by itself; what it returns
+--   ready(o, others)   makes that operation finish
+--   fails(o)  an operation on a closed object that raises
+-- SPDX-License-Identifier: MIT
+local ipc = require "lipc"
+
+local function fill(w)
+  w:settimeout(0)
+  while w:write(("x"):rep(4096)) do end
+  w:settimeout()
+end
+
+local types = {}
+
+types[#types + 1] = {
+  name = "lipc.pipe.reader",
+  open = function()
+    local r, w = assert(ipc.pipe.open())
+    return r, { w }
+  end,
+  failing = "ipc.pipe.open()",
+  wait = function(r, timeout) return r:readsome(10, timeout) end,
+  ready = function(_, others) assert(others[1]:write "x") end,
+  fails = function(r) r:readsome(1) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.pipe.writer",
+  open = function()
+    local r, w = assert(ipc.pipe.open())
+    fill(w)
+    return w, { r }
+  end,
+  failing = "ipc.pipe.open()",
+  wait = function(w, timeout)
+    w:settimeout(timeout)
+    return w:write "y"
+  end,
+  ready = function(_, others) assert(others[1]:readsome(65536)) end,
+  fails = function(w) w:write "x" end,
+}
+
+types[#types + 1] = {
+  name = "lipc.eventfd",
+  open = function() return assert(ipc.eventfd.open()), {} end,
+  failing = "ipc.eventfd.open()",
+  wait = function(e, timeout) return e:take(timeout) end,
+  ready = function(e) assert(e:add(1)) end,
+  fails = function(e) e:take(0) end,
+}
+
+return types
