@@ -62,7 +62,7 @@ static int l_process_spawn (lua_State *L) {
 /* Message handler: the error with its traceback. */
 static int l_traceback (lua_State *L) {
   const char *msg = luaL_tolstring(L, 1, NULL);
-  luaL_traceback(L, L, msg, 1);
+  if (lua_type(L, 1) != LUA_TTABLE) luaL_traceback(L, L, msg, 1);
   return 1;
 }
 
