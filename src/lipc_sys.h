@@ -16,8 +16,12 @@
 /* ---- errors ---- */
 
 /* Conditions that are errors to lipc and not to the kernel; used negated, as an errno is. */
-#define LIPC_EEOF    0x7001 /* the stream has ended: code "EOF" */
-#define LIPC_ENUMBER 0x7002 /* what was to be read is no numeral: code "EINVAL" */
+#define LIPC_EEOF     0x7001 /* the stream has ended: code "EOF" */
+#define LIPC_ENUMBER  0x7002 /* what was to be read is no numeral: code "EINVAL" */
+#define LIPC_EUNSAFE  0x7010 /* a directory that others own or may write to: code "EPERM" */
+#define LIPC_EGAI     0x7100 /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
+#define LIPC_ENOTFIFO 0x7011 /* something else has that name: code "EINVAL" */
+#define LIPC_ESYMLINK 0x7012 /* a symbolic link, which is not followed: code "ELOOP" */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written
 ** into buf, which is returned.  Both take a positive number. */
@@ -146,12 +150,201 @@ int lipcsys_setpipesize (int fd, size_t size, size_t *ret_size);
 int lipcsys_splice (int from, int to, size_t size, size_t *ret_n);
 int lipcsys_tee (int from, int to, size_t size, size_t *ret_n);
 
+/* ---- FIFOs ---- */
+
+/* What tells one file from another that has taken its name. */
+struct lipcsys_fileid {
+  uint64_t dev, ino;
+};
+
+/* The mode is changed by the umask, as mkfifo(3) says.  -- see mknod(2) */
+int lipcsys_mkfifo (const char *path, unsigned mode, bool bymknod);
+
+/* 0, -LIPC_ENOTFIFO or -LIPC_ESYMLINK. */
+int lipcsys_isfifo (const char *path);
+
+/* Never blocks; opens nothing but a FIFO (-LIPC_ENOTFIFO) and follows no symbolic link
+** (-LIPC_ESYMLINK).  -ENXIO (*ret_id is set): nobody has it open to read.  -- see fifo(7), open(2) */
+int lipcsys_openfifo (const char *path, unsigned access, int *ret_fd,
+                      struct lipcsys_fileid *ret_id);
+
+/* Whether somebody has the other end of a FIFO open now: 0 or -EAGAIN.  The only way to see a silent
+** writer is to read, so *ret_seen may tell that there is a byte, to be put before what is read next;
+** or that a writer was there since the opening, and left.  In blocking mode a writer is seen only by
+** what it has written. */
+#define LIPC_SAWBYTE  1u
+#define LIPC_SAWLEAVE 2u
+int lipcsys_haspeer (int fd, unsigned io, unsigned dir, char *ret_byte, unsigned *ret_seen);
+
+/* Removes a FIFO and nothing else; only this very one unless `only` is NULL.  -- see unlink(2) */
+int lipcsys_unlinkfifo (const char *path, const struct lipcsys_fileid *only);
+
+/* The path with the working directory before it, if it is relative. */
+int lipcsys_abspath (const char *path, char *buf, size_t size);
+
 /* ---- eventfd ---- */
 
 int lipcsys_eventfd (unsigned initial, bool semaphore, int *ret_fd);
 
 /* Whether an open descriptor is an eventfd. */
 bool lipcsys_iseventfd (int fd);
+
+/* ---- sockets ---- */
+
+enum { LIPC_AF_UNIX = 1, LIPC_AF_INET, LIPC_AF_INET6, LIPC_AF_OTHER };
+enum { LIPC_SOCK_STREAM = 1, LIPC_SOCK_DGRAM, LIPC_SOCK_SEQPACKET, LIPC_SOCK_OTHER };
+
+/* An address as the kernel wants it; size 0: none. */
+struct lipcsys_addr {
+  unsigned size;
+  _Alignas(8) unsigned char bytes[128];
+};
+
+/* The same in parts. */
+struct lipcsys_addrparts {
+  int family;
+  bool abstract;
+  int port;
+  size_t len; /* of name, which ends with a zero all the same */
+  char name[128]; /* path, abstract name or numeric host; empty: unnamed */
+};
+
+/* From a path, or a name in Linux's abstract space.  -ENAMETOOLONG: *ret_max is what fits. */
+int lipcsys_unixaddr (const char *name, size_t len, bool abstract, struct lipcsys_addr *ret_addr,
+                      size_t *ret_max);
+
+/* From a numeric host ("127.0.0.1", "::1", "fe80::1%eth0").  -EINVAL: it is a name, or of the other
+** family (family 0: either).  Never looks anything up. */
+int lipcsys_inetaddr (const char *host, int port, int family, struct lipcsys_addr *ret_addr);
+
+void lipcsys_addrparts (const struct lipcsys_addr *addr, struct lipcsys_addrparts *ret_parts);
+
+/* Close-on-exec and non-blocking.  -- see socket(2), socketpair(2) */
+int lipcsys_socket (int family, int type, int *ret_fd);
+int lipcsys_socketpair (int type, int ret_fds[2]);
+
+/* What an open socket is.  -ENOTSOCK */
+int lipcsys_sockinfo (int fd, int *ret_family, int *ret_type);
+
+int lipcsys_bind (int fd, const struct lipcsys_addr *addr);
+int lipcsys_listen (int fd, int backlog);
+
+/* One connection, close-on-exec and non-blocking; never blocks.  What only concerns a connection
+** that is gone again is not reported.  -EAGAIN, -EMFILE ...   -- see accept4(2) */
+int lipcsys_accept (int fd, unsigned io, int *ret_fd, struct lipcsys_addr *ret_peer);
+
+/* 0; -EINPROGRESS: writable when decided, then ask lipcsys_connected; -EAGAIN: the listener's
+** backlog is full, try again later (there is nothing to poll).   -- see connect(2) */
+int lipcsys_connect (int fd, const struct lipcsys_addr *addr);
+int lipcsys_connected (int fd);
+
+int lipcsys_sockname (int fd, struct lipcsys_addr *ret_addr);
+int lipcsys_peername (int fd, struct lipcsys_addr *ret_addr);
+
+/* Who connected, or made the pair.  -- see unix(7) SO_PEERCRED */
+struct lipcsys_cred {
+  long pid, uid, gid; /* pid 0: not known */
+};
+int lipcsys_peercred (int fd, struct lipcsys_cred *ret_cred);
+
+int lipcsys_shutdown (int fd, unsigned directions);
+
+/* Sends one message, or what fits of a stream's bytes, with descriptors if nfds > 0; to may be NULL.
+** -- see sendmsg(2), unix(7) SCM_RIGHTS */
+#define LIPC_MAXFDS 253 /* in one message: the kernel's SCM_MAX_FD */
+int lipcsys_sendmsg (int fd, const void *data, size_t size, const struct lipcsys_addr *to,
+                     const int *fds, int nfds, size_t *ret_n);
+
+/* Receives.  The descriptors come close-on-exec; more than maxfds of them, or such as this process
+** has no room for, make cut true, and those that did come are the caller's to close. */
+struct lipcsys_recv {
+  void *data;
+  size_t size;
+  struct lipcsys_addr *from; /* may be NULL */
+  int *fds; /* room for LIPC_MAXFDS; NULL: those that come are closed */
+  int maxfds;
+  size_t n; /* bytes stored */
+  size_t full; /* the message's own length: more than n when it did not fit */
+  int nfds;
+  bool cut; /* descriptors are missing */
+  bool ended; /* no message but the end of the connection */
+};
+int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *m);
+
+/* The length of the next message, which stays; -EAGAIN.  0: empty, or the end. */
+int lipcsys_nextsize (int fd, size_t *ret_size);
+
+/* Options by name; NULL when there is none of that name on this platform. */
+enum lipcsys_optkind {
+  LIPC_OPT_BOOL,
+  LIPC_OPT_INT,
+  LIPC_OPT_LINGER,
+  LIPC_OPT_ERROR,
+  LIPC_OPT_TYPE,
+  LIPC_OPT_FAMILY
+};
+struct lipcsys_sockopt {
+  const char *name;
+  int level, option;
+  enum lipcsys_optkind kind;
+  bool readonly;
+};
+const struct lipcsys_sockopt *lipcsys_sockopt (const char *name);
+/* A number for each kind: 0 or 1; the value; seconds or -1; an errno; LIPC_SOCK_*; LIPC_AF_*. */
+int lipcsys_getsockopt (int fd, const struct lipcsys_sockopt *o, long *ret_value);
+int lipcsys_setsockopt (int fd, const struct lipcsys_sockopt *o, long value);
+
+/* ---- socket paths ---- */
+
+/* Binds to a path with exactly this mode, which is never laxer for a moment.  replace: a socket there
+** to which nobody is bound any more is removed first, under a lock on the directory; one that is
+** alive is -EADDRINUSE, what is no socket -ENOTSOCK.  -- see unix(7) */
+int lipcsys_bindpath (int fd, const struct lipcsys_addr *addr, unsigned mode, bool replace,
+                      struct lipcsys_fileid *ret_id);
+
+/* Removes the path if it is still that socket. */
+int lipcsys_unlinkpath (const char *path, const struct lipcsys_fileid *id);
+
+/* $XDG_RUNTIME_DIR/lipc, else /tmp/lipc-<uid>; made with mode 0700 if missing.  -LIPC_EUNSAFE when it
+** is somebody else's or open to others.  path is filled in in any case. */
+int lipcsys_runtimedir (char *path, size_t size);
+
+/* ---- name look-up ---- */
+
+/* A look-up in a thread of its own that has all signals blocked.  *ret_fd becomes readable when it
+** is done; it belongs to the job: drop it after it is out of every poll set.   -- see getaddrinfo(3) */
+struct lipcsys_lookup;
+int lipcsys_lookup (const char *host, int port, int family, int type,
+                    struct lipcsys_lookup **ret_job, int *ret_fd);
+/* -EAGAIN while it runs; -LIPC_EGAI-n */
+int lipcsys_lookedup (struct lipcsys_lookup *job, struct lipcsys_addr *addrs, int max, int *ret_n);
+/* May be called at any time, also in a forked child, where the thread does not exist. */
+void lipcsys_lookup_drop (struct lipcsys_lookup *job);
+
+/* Name and text of an EAI_ number, given without its sign. */
+const char *lipcsys_lookupname (int n);
+const char *lipcsys_lookuptext (int n);
+/* ---- timers ---- */
+
+enum lipcsys_clock { LIPC_CLOCK_MONOTONIC, LIPC_CLOCK_REALTIME, LIPC_CLOCK_BOOTTIME };
+
+/* Seconds on that clock. */
+int lipcsys_clocknow (enum lipcsys_clock clock, double *ret_now);
+
+int lipcsys_timer (enum lipcsys_clock clock, int *ret_fd);
+
+#define LIPC_TIMER_ABSOLUTE 1u
+#define LIPC_TIMER_CANCEL   2u /* reading fails with ECANCELED when somebody sets the clock */
+
+/* first: when it fires, from now or on its clock; < 0: never.  interval: 0 is once.
+** -- see timerfd_settime(2) */
+int lipcsys_settimer (int fd, double first, double interval, unsigned flags);
+
+/* *ret_left is 0 when it is disarmed. */
+int lipcsys_gettimer (int fd, double *ret_left, double *ret_interval);
+
+/* Whether an open descriptor is a timer. */
+bool lipcsys_istimer (int fd);
 
 /* ---- this process ---- */
 
@@ -162,6 +355,39 @@ extern unsigned lipcsys_forkgen;
 ** per process, before anything can call into the library from outside.  -- see dlopen(3) RTLD_NODELETE */
 int lipcsys_pin (void);
 
+/* ---- signals: names, sending, the thread's mask ---- */
+
+#define LIPC_NSIG 128 /* no platform has a signal number as great as this */
+
+/* "SIGINT", "SIGRTMIN", "SIGRTMIN+3", "SIGRTMAX-1" to the number; -EINVAL. */
+int lipcsys_signumber (const char *name, int *ret_signo);
+
+/* The name, in buf where it has to be made; NULL when there is no such signal, or when the C library
+** keeps it for itself. */
+const char *lipcsys_signame (int signo, char *buf, size_t size);
+
+/* Why a signal came, "SI_QUEUE", "CLD_EXITED"; NULL when the number has no name. */
+const char *lipcsys_sigcode (int signo, int code);
+
+/* -- see kill(2), killpg(3), tgkill(2), raise(3), sigqueue(3).  pid 0 in tgkill: this process. */
+int lipcsys_kill (pid_t pid, int signo);
+int lipcsys_killpg (pid_t pgrp, int signo);
+int lipcsys_tgkill (pid_t pid, pid_t tid, int signo);
+int lipcsys_raise (int signo);
+int lipcsys_sigqueue (pid_t pid, int signo, int value);
+
+/* How many signals may be queued for processes of this user at a time.  -- RLIMIT_SIGPENDING */
+int lipcsys_siglimit (uint64_t *ret_n);
+
+pid_t lipcsys_getpid (void);
+pid_t lipcsys_gettid (void);
+
+/* This thread's mask; how is SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK, set may be NULL.  A signal that
+** is named here is no longer unblocked when a queue (below) that had blocked it is closed. */
+int lipcsys_sigmask (int how, const sigset_t *set, sigset_t *ret_old);
+int lipcsys_sigpending (sigset_t *ret_set);
+
+/* ---- signals: dispositions and the handler ---- */
 /* ---- child processes ---- */
 
 /* Descriptor `from` of this process becomes `to` in the child; from == to keeps it. */
@@ -184,9 +410,9 @@ struct lipcsys_child {
   int nmoves;
   const struct lipcsys_rlimit *limits;
   int nlimits;
-  int umask;   /* -1: this process's */
-  int nice;    /* added to this process's */
-  int pgroup;  /* -1: this process's, 0: a new one that it leads, else the one to join */
+  int umask; /* -1: this process's */
+  int nice; /* added to this process's */
+  int pgroup; /* -1: this process's, 0: a new one that it leads, else the one to join */
   bool session; /* a new session, and so a new group */
   bool keepmask; /* do not empty the signal mask */
   int deathsig; /* the signal it gets when this thread ends; 0: none */
@@ -234,9 +460,9 @@ void lipcsys_flushstdio (bool others);
 int lipcsys_threads (int *ret_n);
 
 struct lipcsys_status {
-  int code;   /* of exit, or -1 */
+  int code; /* of exit, or -1 */
   int signal; /* that ended it, or 0 */
-  bool core;  /* dumped core */
+  bool core; /* dumped core */
 };
 
 /* The status of a child that has ended; unless `keep` it is taken from the kernel, once.  -EAGAIN:
@@ -276,17 +502,99 @@ int lipcsys_openfile (const char *path, const char *mode, int *ret_fd);
 int lipcsys_setnonblock (int fd, bool on);
 bool lipcsys_isatty (int fd);
 
-/* ---- signals ---- */
-/* TEMPORARY */
-int lipcsys_signumber (const char *name, int *ret_signo);
-const char *lipcsys_signame (int signo, char *buf, size_t size);
-/* END TEMPORARY */
-
 /* Not zero: some Lua state has signal callbacks to run.  Set by the handler. */
 extern _Atomic unsigned lipcsys_alarm;
 
 /* SIGPIPE was set to be ignored through lipc: writing needs no protection then. */
 extern _Atomic bool lipcsys_sigpipe_ignored;
+
+enum lipcsys_sigmode { LIPC_SIG_RESTORE, LIPC_SIG_IGNORE, LIPC_SIG_DEFAULT };
+
+/* What one Lua state asks of signals.  It belongs to the state, zeroed; while it is in the table it
+** is touched by these functions and the handler only. */
+struct lipcsys_listener {
+  struct lipcsys_listener *_Atomic next;
+  bool joined;
+  _Atomic int wakefd; /* becomes readable with each signal; -1: none */
+  _Atomic bool alarmed; /* counted in lipcsys_alarm */
+  _Atomic bool wanted[LIPC_NSIG]; /* has callbacks for it */
+  _Atomic bool pending[LIPC_NSIG]; /* has come and was not taken */
+  unsigned long since[LIPC_NSIG]; /* when it was wanted: the newest request of all states wins */
+  unsigned long modesince[LIPC_NSIG];
+  unsigned char mode[LIPC_NSIG]; /* enum lipcsys_sigmode */
+};
+
+/* Enters the table if it is not there.  wake: with a wakefd. */
+int lipcsys_signals_join (struct lipcsys_listener *l, bool wake);
+/* Closes the wakefd when no signal is wanted. */
+void lipcsys_signals_unwake (struct lipcsys_listener *l);
+/* Takes back all it has asked for and leaves the table; afterwards no handler knows it. */
+void lipcsys_signals_quit (struct lipcsys_listener *l);
+
+/* Whether the signal shall be caught for this state; or be ignored or have its default action, or
+** what it was.  When nobody asks for anything any more, the disposition becomes again what it was
+** before, unless somebody else has changed it since.  -- see sigaction(2) */
+int lipcsys_signal_want (struct lipcsys_listener *l, int signo, bool on);
+int lipcsys_signal_mode (struct lipcsys_listener *l, int signo, enum lipcsys_sigmode mode);
+
+/* What the process does at this signal now: LIPC_SIG_IGNORE, LIPC_SIG_DEFAULT, or LIPC_SIG_RESTORE for
+** a handler. */
+int lipcsys_signal_now (int signo, enum lipcsys_sigmode *ret_mode);
+
+/* The alarm of one state.  quiet comes first, then take of each signal, which says whether it came. */
+void lipcsys_signals_alarm (struct lipcsys_listener *l);
+void lipcsys_signals_quiet (struct lipcsys_listener *l);
+bool lipcsys_signal_take (struct lipcsys_listener *l, int signo);
+
+/* ---- signals: queues ---- */
+
+/* A descriptor from which signals are read.  They are blocked in the thread that opened it. */
+struct lipcsys_sigfd {
+  struct lipcsys_sigfd *next;
+  sigset_t want, mine; /* mine: those that are to be unblocked at the end */
+  uintptr_t thread;
+  bool open;
+};
+
+struct lipcsys_siginfo {
+  int signo, code;
+  bool has_sender, has_value, has_child, has_timer, has_poll;
+  pid_t pid; /* has_sender, has_child */
+  uid_t uid;
+  int value; /* has_value */
+  int status; /* has_child: exit status or signal */
+  double utime, stime; /* has_child: seconds */
+  int timerid, overrun; /* has_timer */
+  int fd, band; /* has_poll */
+};
+
+/* Non-blocking, close-on-exec.  -- see signalfd(2) */
+int lipcsys_sigfd_open (struct lipcsys_sigfd *q, const sigset_t *want, int *ret_fd);
+/* Unblocks what it had blocked, if this is still the thread; what nobody read is dropped then.  fd -1:
+** somebody else has taken the descriptor over, so they stay blocked. */
+int lipcsys_sigfd_close (struct lipcsys_sigfd *q, int fd);
+/* -EAGAIN when there is none. */
+int lipcsys_sigfd_read (int fd, unsigned *io, struct lipcsys_siginfo *ret_info);
+bool lipcsys_issigfd (int fd);
+
+/* The table of listeners and queues: its lock, for the two files that share it, and its fork hook. */
+int lipcsys_signals_hook (void);
+void lipcsys_signals_lock (void);
+void lipcsys_signals_unlock (void);
+
+/* ---- what there is ---- */
+
+#define LIPC_MAXFEATURES 32
+struct lipcsys_feature {
+  const char *name;
+  bool there;
+};
+/* Finds out by trying; returns how many it filled in. */
+int lipcsys_features (struct lipcsys_feature list[LIPC_MAXFEATURES]);
+
+/* Name of the platform; release of the kernel, machine. */
+const char *lipcsys_platform (void);
+int lipcsys_uname (char *release, char *machine, size_t size);
 
 #pragma GCC visibility pop
 #endif

@@ -170,29 +170,6 @@ void lipcsys_reap (void) {
   unlock();
 }
 
-/* TEMPORARY until the signal names are here. */
-static const struct {
-  const char *name;
-  int n;
-} signames[] = {{"SIGHUP", 1},   {"SIGINT", 2},   {"SIGQUIT", 3},  {"SIGABRT", 6},  {"SIGKILL", 9},
-                {"SIGUSR1", 10}, {"SIGSEGV", 11}, {"SIGUSR2", 12}, {"SIGPIPE", 13}, {"SIGALRM", 14},
-                {"SIGTERM", 15}, {"SIGCHLD", 17}, {"SIGCONT", 18}, {"SIGSTOP", 19}};
-int lipcsys_signumber (const char *name, int *ret_signo) {
-  for (size_t i = 0; i < sizeof signames / sizeof *signames; i++)
-    if (!strcmp(signames[i].name, name)) {
-      *ret_signo = signames[i].n;
-      return 0;
-    }
-  return -EINVAL;
-}
-const char *lipcsys_signame (int signo, char *buf, size_t size) {
-  (void)buf, (void)size;
-  for (size_t i = 0; i < sizeof signames / sizeof *signames; i++)
-    if (signames[i].n == signo) return signames[i].name;
-  return NULL;
-}
-/* END TEMPORARY */
-
 /* ---- what a child is made from ---- */
 
 int lipcsys_rlimit (const char *name, int *ret_resource) {
