@@ -58,7 +58,13 @@ static int write_again (lua_State *L, int t, size_t done) {
 }
 
 static int write_failed (lua_State *L, size_t done, int err) {
+  Stream *s = lua_touserdata(L, 1);
   lipc_failself(L, "write", err);
+  if (s->raises && err == -EPIPE) {
+    s->raised = true;
+    lua_settop(L, -2);
+    return lua_error(L);
+  }
   lua_pushinteger(L, (lua_Integer)done);
   return 4;
 }

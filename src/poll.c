@@ -95,6 +95,8 @@ static int l_poller_add (lua_State *L) {
   Poller *p = check_poller(L);
   int fd = lipc_checkfd(L, 2);
   unsigned events = check_events(L, 3);
+  struct lipc_handle *h = lipc_testany(L, 2);
+  if (h != NULL) lipc_watched(L, h);
   sync_wake(L, p);
   remember(L, p, 2, fd);
   int r = lipcsys_poller_put(p->set, fd, events);
@@ -106,8 +108,6 @@ static int l_poller_add (lua_State *L) {
     }
     return lipc_failself(L, "add", r);
   }
-  struct lipc_handle *h = lipc_testany(L, 2);
-  if (h != NULL) h->watched = true;
   lua_pushboolean(L, 1);
   return 1;
 }

@@ -104,10 +104,12 @@ local function new(loop)
 
   -- Wakes all who wait for the descriptor; it may be about to be closed.
   local function cancel(fd)
+    local known = interest[fd]
     interest[fd] = nil
     while readers[fd] do wake(readers[fd]) end
     while writers[fd] do wake(writers[fd]) end
     while others[fd] do wake(others[fd]) end
+    if known then poller:remove(fd) end
   end
 
   -- An event in a direction for which nobody waits: no longer wanted.
