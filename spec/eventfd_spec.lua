@@ -87,10 +87,10 @@ describe("eventfd", function()
       local e = ipc.eventfd.fromfd(9)
       print(e:take(), (select(3, e:take(0.01))), before & 2048, before == peer.fdflags(9))
       print(e:add(3), e:take())]]
-    local python = [[
+    local python = [==[
 import ctypes, os, sys
 os.dup2(ctypes.CDLL(None).eventfd(5, 0), 9)
-os.execvp("sh", ["sh", "-c", sys.argv[1]])]]
+os.execvp("sh", ["sh", "-c", sys.argv[1]])]==]
     local p = peer.sh(("python3 -c %s %s"):format(peer.quote(python), peer.quote(script)))
     assert.equal("5\tETIMEDOUT\t0\ttrue\ntrue\t3\n", p:read "a")
     p:close()
