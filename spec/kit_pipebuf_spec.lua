@@ -75,7 +75,7 @@ describe("pipe buffer", function()
       -- popen's file is a pipe, in blocking mode
       local moved = 0
       repeat
-        local n, _, code = w:splice(p, 65536)
+        local n = w:splice(p, 65536)
         if n then
           while n > 0 do
             local m = assert(r:splice(f, n))
