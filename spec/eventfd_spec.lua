@@ -127,4 +127,10 @@ os.execvp("sh", ["sh", "-c", sys.argv[1]])]==]
     assert.error_matches(function() e:add(1) end, "closed eventfd")
     assert.error_matches(function() ipc.eventfd.fromfd(987654) end, "#1.*not open")
   end)
+
+  it("has an example", function()
+    local out, ok = peer.example "eventfd"
+    assert.is_true(ok, out)
+    assert.equal("5\nnil\teventfd:take: timed out\tETIMEDOUT\na job\na job\na job\n", out)
+  end)
 end)

@@ -299,4 +299,14 @@ describe("pipe", function()
     assert.is_true(kb.writer and kb.writer < 8192 and kb.reader and kb.reader < 8192, out)
     p:close()
   end)
+
+  it("has examples", function()
+    local out, ok = peer.example "pipe"
+    assert.is_true(ok, out)
+    assert.is_truthy(out:find "\n500500\nnil\tpipe:read: end of stream\tEOF\n$", out)
+    out, ok = peer.example "mistake_full_pipe"
+    assert.is_true(ok, out)
+    assert.equal("pipe:write: timed out\tETIMEDOUT\t65536 bytes went\nnil\tpipe:write: Broken pipe\tEPIPE\t0\n"
+      .. "all of it came through\n", out)
+  end)
 end)

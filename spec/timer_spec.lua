@@ -1,5 +1,6 @@
 -- Timers: timerfd_create(2).
 local ipc = require "lipc"
+local peer = require "support.peer"
 
 local SOON = 30 -- seconds: longer than anything here takes
 
@@ -125,5 +126,13 @@ describe("timer", function()
     assert.error_matches(function() ipc.timer.now "wall" end, "#1")
     t:close()
     assert.error_matches(function() t:set(1) end, "closed timer")
+  end)
+
+  it("has an example", function()
+    local out, ok = peer.example "timer"
+    assert.is_true(ok, out)
+    -- how many beats one wait gets depends on how busy the machine is
+    assert.is_truthy(out:find "^beat 1\t%d+\nbeat 2\t%d+\nbeat 3\t%d+\nsome beats went by meanwhile\n", out)
+    assert.is_truthy(out:find "\nnil\ttimer:wait: timed out\tETIMEDOUT\n1\n$", out)
   end)
 end)
