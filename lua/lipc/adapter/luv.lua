@@ -14,6 +14,17 @@ local adapter = {}
 local polls = {} -- descriptor -> { handle =, mask =, waiting coroutines' records }
 local spare = {} -- timers to use again
 
+-- When the Lua state is closed, finalisers run newest first, and a handle of luv must not be used after
+-- its own.  An object made after the newest handle hears of it before that.
+local closed, sentinel = false, nil
+local Sentinel = { __gc = function(self) closed = closed or self == sentinel end }
+
+local function made(handle, message)
+  sentinel = setmetatable({}, Sentinel)
+  if not handle then error("luv: " .. tostring(message), 0) end
+  return handle
+end
+
 local function go(co, ...)
   local ok, err = resume(co, ...)
   if ok then return end
@@ -28,14 +39,15 @@ end
 
 -- What is woken from inside other code, or only gives way, runs in the next turn of uv.  By an idle
 -- handle: a timer of 0 that is set in the callback of a timer would keep uv from looking at anything else.
-local soon, idle_polls, soon_handle = {}, {}, nil
+local soon, idle_polls, closing, soon_handle = {}, {}, {}, nil
 
 local update
 
 local function run_soon()
-  local list, idle = soon, idle_polls
-  soon, idle_polls = {}, {}
+  local list, idle, handles = soon, idle_polls, closing
+  soon, idle_polls, closing = {}, {}, {}
   soon_handle:stop()
+  for _, handle in ipairs(handles) do handle:close() end
   for p in pairs(idle) do update(p) end
   for _, w in ipairs(list) do
     if w.waiting then go(w.co) end
@@ -43,7 +55,7 @@ local function run_soon()
 end
 
 local function need_soon()
-  if not soon_handle then soon_handle = uv.new_idle() end
+  if not soon_handle then soon_handle = made(uv.new_idle()) end
   if not soon_handle:is_active() then soon_handle:start(run_soon) end
 end
 
@@ -90,12 +102,9 @@ function update(p)
     return
   end
   if not p.handle then
-    local handle, message = uv.new_poll(p.fd)
-    if not handle then
-      p.mask = nil
-      error("luv: " .. tostring(message), 0)
-    end
-    p.handle = handle
+    p.mask = nil
+    p.handle = made(uv.new_poll(p.fd))
+    p.mask = mask
   end
   assert(p.handle:start(mask, function(err, events) on_event(p, err, events) end))
 end
@@ -129,7 +138,7 @@ function waiter.wait(fd, events, deadline)
   if deadline then
     local s = deadline - now()
     if s > 0 then
-      w.timer = table.remove(spare) or uv.new_timer()
+      w.timer = table.remove(spare) or made(uv.new_timer())
       uv.update_time()
       w.timer:start(math.ceil(math.min(s, 1e9) * 1000), 0, function()
         if w.waiting then go(w.co) end
@@ -153,9 +162,13 @@ end
 
 function waiter.cancel(fd)
   local p = polls[fd]
-  if not p then return end
+  if not p or closed then return end
   polls[fd] = nil
-  if p.handle then p.handle:close() end
+  if p.handle then -- closed only while uv runs: luv crashes at exit over one that is about to close
+    p.handle:stop()
+    closing[#closing + 1] = p.handle
+    need_soon()
+  end
   for _, w in ipairs(p) do wake_soon(w) end
 end
 
