@@ -141,7 +141,7 @@ static int run_due (lua_State *L) {
   return 1;
 }
 
-static const char guard_tname[] = "lipc.signal.guard";
+static const char guard_tname[] = "(lipc signal guard)";
 
 static int guard_close (lua_State *L) {
   Registration *const *r = luaL_checkudata(L, 1, guard_tname);
