@@ -408,7 +408,8 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *r) {
       asked = true;
     }
   }
-  if (family == LIPC_AF_UNIX) {
+  bool wanted = family == LIPC_AF_UNIX && (asked || r->fds != NULL);
+  if (wanted) { /* without room for them the kernel drops descriptors itself */
     m.msg_control = c.room;
     m.msg_controllen = CMSG_LEN((size_t)r->maxfds * sizeof(int)) + CMSG_SPACE(64);
   }
@@ -419,8 +420,9 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *r) {
   int e = errno;
   if (asked && !had) credentials(fd, false);
   if (n < 0) return e == EWOULDBLOCK ? -EAGAIN : -e;
-  if (family == LIPC_AF_UNIX) any = take_control(&m, r);
-  else r->nfds = 0, r->cut = false;
+  r->nfds = 0;
+  r->cut = false;
+  if (wanted) any = take_control(&m, r);
   r->full = (size_t)n;
   r->n = r->full < r->size ? r->full : r->size;
   r->ended = n == 0 && type != LIPC_SOCK_DGRAM && !(asked && any) && r->size > 0;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -167,6 +168,16 @@ static int l_fork (lua_State *L) {
   return 1;
 }
 
+/* inchild(f) -> status: calls f in a forked child, which ends without closing the state; waits for it */
+static int l_inchild (lua_State *L) {
+  int status = -1;
+  pid_t pid = fork();
+  if (pid == 0) _exit(lua_pcall(L, lua_gettop(L) - 1, 0, 0) == LUA_OK ? 0 : 1);
+  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  lua_pushinteger(L, status);
+  return 1;
+}
+
 static int l_dup (lua_State *L) {
   lua_pushinteger(L, dup((int)luaL_checkinteger(L, 1)));
   return 1;
@@ -222,6 +233,7 @@ static const luaL_Reg funcs[] = {
   {"ignore", l_ignore},
   {"block", l_block},
   {"fork", l_fork},
+  {"inchild", l_inchild},
   {"dup", l_dup},
   {"close", l_close},
   {"chdir", l_chdir},
