@@ -426,7 +426,13 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *r) {
   r->full = (size_t)n;
   r->n = r->full < r->size ? r->full : r->size;
   r->ended = n == 0 && type != LIPC_SOCK_DGRAM && !(asked && any) && r->size > 0;
-  if (r->from != NULL) r->from->size = m.msg_namelen;
+  if (r->from != NULL) {
+    r->from->size = m.msg_namelen;
+    if (m.msg_namelen == 0) { /* a sender without a name */
+      ((struct sockaddr *)r->from->bytes)->sa_family = (sa_family_t)native_family(family);
+      r->from->size = sizeof(sa_family_t);
+    }
+  }
   return 0;
 }
 
