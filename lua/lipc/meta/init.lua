@@ -13,6 +13,7 @@
 ---@field _VERSION string
 ---@field pipe lipc.pipe.module
 ---@field eventfd lipc.eventfd.module
+---@field socket lipc.socket.module
 local ipc = {}
 
 --- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
