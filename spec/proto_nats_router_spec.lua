@@ -83,6 +83,15 @@ describe("proto.nats_router", function ()
     assert.equal("MSG a 1 0\r\n\r\n", slow:take())
   end)
 
+  it("pauses the publisher whatever way a message takes to who lags", function ()
+    server = nats_server.new { high_water = 100 }
+    open "SUB group g 1\r\nSUB plain 2\r\n"
+    for _, input in ipairs { "PUB group 200\r\n" .. ("x"):rep(200) .. "\r\n", hpub("plain", nil, ("x"):rep(200)), hpub("group", "r", "") } do
+      local publisher = open(input)
+      assert.equal(1, publisher.paused, input)
+    end
+  end)
+
   it("gives headers only to who understands them", function ()
     local with, without = open "SUB a 1\r\nSUB a g 2\r\n", open("SUB a 1\r\n", BARE)
     open():feed(hpub("a", nil, "hi") .. hpub("a", "r", ""))

@@ -16,10 +16,12 @@
 /* ---- errors ---- */
 
 /* Conditions that are errors to lipc and not to the kernel; used negated, as an errno is. */
-#define LIPC_EEOF    0x7001 /* the stream has ended: code "EOF" */
-#define LIPC_ENUMBER 0x7002 /* what was to be read is no numeral: code "EINVAL" */
-#define LIPC_EUNSAFE 0x7010 /* a directory that others own or may write to: code "EPERM" */
-#define LIPC_EGAI    0x7100 /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
+#define LIPC_EEOF     0x7001 /* the stream has ended: code "EOF" */
+#define LIPC_ENUMBER  0x7002 /* what was to be read is no numeral: code "EINVAL" */
+#define LIPC_EUNSAFE  0x7010 /* a directory that others own or may write to: code "EPERM" */
+#define LIPC_EGAI     0x7100 /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
+#define LIPC_ENOTFIFO 0x7011 /* something else has that name: code "EINVAL" */
+#define LIPC_ESYMLINK 0x7012 /* a symbolic link, which is not followed: code "ELOOP" */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written
 ** into buf, which is returned.  Both take a positive number. */
@@ -148,6 +150,38 @@ int lipcsys_setpipesize (int fd, size_t size, size_t *ret_size);
 int lipcsys_splice (int from, int to, size_t size, size_t *ret_n);
 int lipcsys_tee (int from, int to, size_t size, size_t *ret_n);
 
+/* ---- FIFOs ---- */
+
+/* What tells one file from another that has taken its name. */
+struct lipcsys_fileid {
+  uint64_t dev, ino;
+};
+
+/* The mode is changed by the umask, as mkfifo(3) says.  -- see mknod(2) */
+int lipcsys_mkfifo (const char *path, unsigned mode, bool bymknod);
+
+/* 0, -LIPC_ENOTFIFO or -LIPC_ESYMLINK. */
+int lipcsys_isfifo (const char *path);
+
+/* Never blocks; opens nothing but a FIFO (-LIPC_ENOTFIFO) and follows no symbolic link
+** (-LIPC_ESYMLINK).  -ENXIO (*ret_id is set): nobody has it open to read.  -- see fifo(7), open(2) */
+int lipcsys_openfifo (const char *path, unsigned access, int *ret_fd,
+                      struct lipcsys_fileid *ret_id);
+
+/* Whether somebody has the other end of a FIFO open now: 0 or -EAGAIN.  The only way to see a silent
+** writer is to read, so *ret_seen may tell that there is a byte, to be put before what is read next;
+** or that a writer was there since the opening, and left.  In blocking mode a writer is seen only by
+** what it has written. */
+#define LIPC_SAWBYTE  1u
+#define LIPC_SAWLEAVE 2u
+int lipcsys_haspeer (int fd, unsigned io, unsigned dir, char *ret_byte, unsigned *ret_seen);
+
+/* Removes a FIFO and nothing else; only this very one unless `only` is NULL.  -- see unlink(2) */
+int lipcsys_unlinkfifo (const char *path, const struct lipcsys_fileid *only);
+
+/* The path with the working directory before it, if it is relative. */
+int lipcsys_abspath (const char *path, char *buf, size_t size);
+
 /* ---- eventfd ---- */
 
 int lipcsys_eventfd (unsigned initial, bool semaphore, int *ret_fd);
@@ -262,10 +296,6 @@ int lipcsys_setsockopt (int fd, const struct lipcsys_sockopt *o, long value);
 
 /* ---- socket paths ---- */
 
-struct lipcsys_fileid {
-  uint64_t dev, ino;
-};
-
 /* Binds to a path with exactly this mode, which is never laxer for a moment.  replace: a socket there
 ** to which nobody is bound any more is removed first, under a lock on the directory; one that is
 ** alive is -EADDRINUSE, what is no socket -ENOTSOCK.  -- see unix(7) */
@@ -294,6 +324,27 @@ void lipcsys_lookup_drop (struct lipcsys_lookup *job);
 /* Name and text of an EAI_ number, given without its sign. */
 const char *lipcsys_lookupname (int n);
 const char *lipcsys_lookuptext (int n);
+/* ---- timers ---- */
+
+enum lipcsys_clock { LIPC_CLOCK_MONOTONIC, LIPC_CLOCK_REALTIME, LIPC_CLOCK_BOOTTIME };
+
+/* Seconds on that clock. */
+int lipcsys_clocknow (enum lipcsys_clock clock, double *ret_now);
+
+int lipcsys_timer (enum lipcsys_clock clock, int *ret_fd);
+
+#define LIPC_TIMER_ABSOLUTE 1u
+#define LIPC_TIMER_CANCEL   2u /* reading fails with ECANCELED when somebody sets the clock */
+
+/* first: when it fires, from now or on its clock; < 0: never.  interval: 0 is once.
+** -- see timerfd_settime(2) */
+int lipcsys_settimer (int fd, double first, double interval, unsigned flags);
+
+/* *ret_left is 0 when it is disarmed. */
+int lipcsys_gettimer (int fd, double *ret_left, double *ret_interval);
+
+/* Whether an open descriptor is a timer. */
+bool lipcsys_istimer (int fd);
 
 /* ---- this process ---- */
 
@@ -304,13 +355,243 @@ extern unsigned lipcsys_forkgen;
 ** per process, before anything can call into the library from outside.  -- see dlopen(3) RTLD_NODELETE */
 int lipcsys_pin (void);
 
-/* ---- signals ---- */
+/* ---- signals: names, sending, the thread's mask ---- */
+
+#define LIPC_NSIG 128 /* no platform has a signal number as great as this */
+
+/* "SIGINT", "SIGRTMIN", "SIGRTMIN+3", "SIGRTMAX-1" to the number; -EINVAL. */
+int lipcsys_signumber (const char *name, int *ret_signo);
+
+/* The name, in buf where it has to be made; NULL when there is no such signal, or when the C library
+** keeps it for itself. */
+const char *lipcsys_signame (int signo, char *buf, size_t size);
+
+/* Why a signal came, "SI_QUEUE", "CLD_EXITED"; NULL when the number has no name. */
+const char *lipcsys_sigcode (int signo, int code);
+
+/* -- see kill(2), killpg(3), tgkill(2), raise(3), sigqueue(3).  pid 0 in tgkill: this process. */
+int lipcsys_kill (pid_t pid, int signo);
+int lipcsys_killpg (pid_t pgrp, int signo);
+int lipcsys_tgkill (pid_t pid, pid_t tid, int signo);
+int lipcsys_raise (int signo);
+int lipcsys_sigqueue (pid_t pid, int signo, int value);
+
+/* How many signals may be queued for processes of this user at a time.  -- RLIMIT_SIGPENDING */
+int lipcsys_siglimit (uint64_t *ret_n);
+
+pid_t lipcsys_getpid (void);
+pid_t lipcsys_gettid (void);
+
+/* This thread's mask; how is SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK, set may be NULL.  A signal that
+** is named here is no longer unblocked when a queue (below) that had blocked it is closed. */
+int lipcsys_sigmask (int how, const sigset_t *set, sigset_t *ret_old);
+int lipcsys_sigpending (sigset_t *ret_set);
+
+/* ---- signals: dispositions and the handler ---- */
+/* ---- child processes ---- */
+
+/* Descriptor `from` of this process becomes `to` in the child; from == to keeps it. */
+struct lipcsys_move {
+  int from, to;
+};
+
+struct lipcsys_rlimit {
+  int resource; /* as lipcsys_rlimit gave it */
+  uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+
+/* What a child is to be.  Everything is prepared: between clone and exec nothing is allocated. */
+struct lipcsys_child {
+  const char *file; /* with a slash: the path, else looked for in `path`.  NULL: lipcsys_fork */
+  const char *path; /* directories, colon between them; NULL: file is a path in any case */
+  char *const *argv, *const *envp; /* envp NULL: this process's */
+  const char *cwd; /* NULL: this process's; changed before descriptors and exec */
+  const struct lipcsys_move *moves; /* no two with the same `to` */
+  int nmoves;
+  const struct lipcsys_rlimit *limits;
+  int nlimits;
+  int umask; /* -1: this process's */
+  int nice; /* added to this process's */
+  int pgroup; /* -1: this process's, 0: a new one that it leads, else the one to join */
+  bool session; /* a new session, and so a new group */
+  bool keepmask; /* do not empty the signal mask */
+  int deathsig; /* the signal it gets when this thread ends; 0: none */
+};
+
+/* The step that failed in a child, for messages; which: index in moves or limits, else 0. */
+enum lipcsys_stage {
+  LIPC_STAGE_SPAWN, /* making the process itself */
+  LIPC_STAGE_SESSION,
+  LIPC_STAGE_PGROUP,
+  LIPC_STAGE_CHDIR,
+  LIPC_STAGE_MOVE,
+  LIPC_STAGE_LIMIT,
+  LIPC_STAGE_NICE,
+  LIPC_STAGE_DEATHSIG,
+  LIPC_STAGE_EXEC
+};
+struct lipcsys_failed {
+  enum lipcsys_stage stage;
+  int which;
+};
+
+/* Starts a program in a child: signal dispositions default, descriptors above 2 that are no move's `to`
+** closed.  Takes no longer for a large process than for a small one, runs no fork hooks, and fails
+** with the errno of the step that failed, told in *ret_failed.  *ret_pidfd is close-on-exec and
+** readable when the child has ended.  -- see clone(2), execve(2), pidfd_open(2) */
+int lipcsys_spawn (const struct lipcsys_child *c, pid_t *ret_pid, int *ret_pidfd,
+                   struct lipcsys_failed *ret_failed);
+
+/* Copies this process; in the child *ret_pid is 0 and what c asks for was done, but descriptors that
+** it does not name stay open.  *ret_link: one end of a channel between the two, close-on-exec and
+** non-blocking.  -- see fork(2) */
+int lipcsys_fork (const struct lipcsys_child *c, pid_t *ret_pid, int *ret_pidfd, int *ret_link,
+                  struct lipcsys_failed *ret_failed);
+
+/* Ends a forked child: nothing of Lua or of the C library is finalised, standard output and error
+** are flushed.  -- see _exit(2) */
+void lipcsys_exitchild (int code) __attribute__((noreturn));
+
+/* What this process wrote by the C library and is still buffered goes out, so that a child does not
+** write it too. */
+void lipcsys_flushstdio (bool others);
+
+/* How many threads this process has. */
+int lipcsys_threads (int *ret_n);
+
+struct lipcsys_status {
+  int code; /* of exit, or -1 */
+  int signal; /* that ended it, or 0 */
+  bool core; /* dumped core */
+};
+
+/* The status of a child that has ended; unless `keep` it is taken from the kernel, once.  -EAGAIN:
+** it runs.  -ECHILD: not our child, or somebody else has taken it.  -- see waitid(2) */
+int lipcsys_pidwait (int pidfd, bool keep, struct lipcsys_status *ret_status);
+
+/* A signal to the process, or to the group that it leads or led; never to another that got its
+** number.  Without PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) a group can be reached only while
+** its leader's status was not taken: -ESRCH after.  -- see pidfd_send_signal(2) */
+int lipcsys_pidkill (int pidfd, int sig);
+int lipcsys_pidkillgroup (int pidfd, pid_t pgid, bool reaped, int sig);
+
+/* Children that nobody will wait for any more.  The node is made beforehand, so that giving up
+** cannot fail; it owns the pidfd from then on.  lipcsys_reap takes the status of those that have
+** ended, in any Lua state and thread. */
+struct lipcsys_orphan;
+int lipcsys_neworphan (struct lipcsys_orphan **ret_node);
+void lipcsys_freeorphan (struct lipcsys_orphan *node);
+void lipcsys_orphan (struct lipcsys_orphan *node, int pidfd);
+void lipcsys_reap (void);
+
+/* The resource number of "nofile", "as", "core" ...; -EINVAL.  -- see setrlimit(2) */
+int lipcsys_rlimit (const char *name, int *ret_resource);
+
+/* The environment and the default of PATH. */
+char **lipcsys_environ (void);
+const char *lipcsys_defaultpath (void);
+
+/* Opens a file for a child, close-on-exec: mode "r", "w" (made or emptied), "a", "r+", "x" (must not
+** exist).  New files have mode 0666 less the umask, as a shell's have; a FIFO is not waited for.
+** -- see open(2) */
+int lipcsys_openfile (const char *path, const char *mode, int *ret_fd);
+
+int lipcsys_setnonblock (int fd, bool on);
+bool lipcsys_isatty (int fd);
 
 /* Not zero: some Lua state has signal callbacks to run.  Set by the handler. */
 extern _Atomic unsigned lipcsys_alarm;
 
 /* SIGPIPE was set to be ignored through lipc: writing needs no protection then. */
 extern _Atomic bool lipcsys_sigpipe_ignored;
+
+enum lipcsys_sigmode { LIPC_SIG_RESTORE, LIPC_SIG_IGNORE, LIPC_SIG_DEFAULT };
+
+/* What one Lua state asks of signals.  It belongs to the state, zeroed; while it is in the table it
+** is touched by these functions and the handler only. */
+struct lipcsys_listener {
+  struct lipcsys_listener *_Atomic next;
+  bool joined;
+  _Atomic int wakefd; /* becomes readable with each signal; -1: none */
+  _Atomic bool alarmed; /* counted in lipcsys_alarm */
+  _Atomic bool wanted[LIPC_NSIG]; /* has callbacks for it */
+  _Atomic bool pending[LIPC_NSIG]; /* has come and was not taken */
+  unsigned long since[LIPC_NSIG]; /* when it was wanted: the newest request of all states wins */
+  unsigned long modesince[LIPC_NSIG];
+  unsigned char mode[LIPC_NSIG]; /* enum lipcsys_sigmode */
+};
+
+/* Enters the table if it is not there.  wake: with a wakefd. */
+int lipcsys_signals_join (struct lipcsys_listener *l, bool wake);
+/* Closes the wakefd when no signal is wanted. */
+void lipcsys_signals_unwake (struct lipcsys_listener *l);
+/* Takes back all it has asked for and leaves the table; afterwards no handler knows it. */
+void lipcsys_signals_quit (struct lipcsys_listener *l);
+
+/* Whether the signal shall be caught for this state; or be ignored or have its default action, or
+** what it was.  When nobody asks for anything any more, the disposition becomes again what it was
+** before, unless somebody else has changed it since.  -- see sigaction(2) */
+int lipcsys_signal_want (struct lipcsys_listener *l, int signo, bool on);
+int lipcsys_signal_mode (struct lipcsys_listener *l, int signo, enum lipcsys_sigmode mode);
+
+/* What the process does at this signal now: LIPC_SIG_IGNORE, LIPC_SIG_DEFAULT, or LIPC_SIG_RESTORE for
+** a handler. */
+int lipcsys_signal_now (int signo, enum lipcsys_sigmode *ret_mode);
+
+/* The alarm of one state.  quiet comes first, then take of each signal, which says whether it came. */
+void lipcsys_signals_alarm (struct lipcsys_listener *l);
+void lipcsys_signals_quiet (struct lipcsys_listener *l);
+bool lipcsys_signal_take (struct lipcsys_listener *l, int signo);
+
+/* ---- signals: queues ---- */
+
+/* A descriptor from which signals are read.  They are blocked in the thread that opened it. */
+struct lipcsys_sigfd {
+  struct lipcsys_sigfd *next;
+  sigset_t want, mine; /* mine: those that are to be unblocked at the end */
+  uintptr_t thread;
+  bool open;
+};
+
+struct lipcsys_siginfo {
+  int signo, code;
+  bool has_sender, has_value, has_child, has_timer, has_poll;
+  pid_t pid; /* has_sender, has_child */
+  uid_t uid;
+  int value; /* has_value */
+  int status; /* has_child: exit status or signal */
+  double utime, stime; /* has_child: seconds */
+  int timerid, overrun; /* has_timer */
+  int fd, band; /* has_poll */
+};
+
+/* Non-blocking, close-on-exec.  -- see signalfd(2) */
+int lipcsys_sigfd_open (struct lipcsys_sigfd *q, const sigset_t *want, int *ret_fd);
+/* Unblocks what it had blocked, if this is still the thread; what nobody read is dropped then.  fd -1:
+** somebody else has taken the descriptor over, so they stay blocked. */
+int lipcsys_sigfd_close (struct lipcsys_sigfd *q, int fd);
+/* -EAGAIN when there is none. */
+int lipcsys_sigfd_read (int fd, unsigned *io, struct lipcsys_siginfo *ret_info);
+bool lipcsys_issigfd (int fd);
+
+/* The table of listeners and queues: its lock, for the two files that share it, and its fork hook. */
+int lipcsys_signals_hook (void);
+void lipcsys_signals_lock (void);
+void lipcsys_signals_unlock (void);
+
+/* ---- what there is ---- */
+
+#define LIPC_MAXFEATURES 32
+struct lipcsys_feature {
+  const char *name;
+  bool there;
+};
+/* Finds out by trying; returns how many it filled in. */
+int lipcsys_features (struct lipcsys_feature list[LIPC_MAXFEATURES]);
+
+/* Name of the platform; release of the kernel, machine. */
+const char *lipcsys_platform (void);
+int lipcsys_uname (char *release, char *machine, size_t size);
 
 #pragma GCC visibility pop
 #endif
