@@ -74,6 +74,7 @@ build = {
     ["lipc.loop.waiting"] = "lua/lipc/loop/waiting.lua",
     ["lipc.meta"] = "lua/lipc/meta/init.lua",
     ["lipc.meta.object"] = "lua/lipc/meta/object.lua",
+    ["lipc.meta.socket"] = "lua/lipc/meta/socket.lua",
     ["lipc.meta.stream"] = "lua/lipc/meta/stream.lua",
     ["lipc.process"] = "lua/lipc/process.lua",
     ["lipc.proto.headers"] = "lua/lipc/proto/headers.lua",

@@ -43,7 +43,9 @@ int lipcsys_unixaddr (const char *name, size_t len, bool abstract, struct lipcsy
   u->sun_family = AF_UNIX;
   memcpy(u->sun_path + abstract, name, len);
   a.size = (unsigned)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+#ifdef __linux__
   if (abstract && len == 0) a.size--; /* the kernel is to choose a name */
+#endif
   *ret_addr = a;
   return 0;
 }

@@ -26,7 +26,8 @@ static int blocked, released, unblocked_signals;
 static char addresses[8][64];
 static int count;
 
-typedef int lookup_function (const char *, const char *, const struct addrinfo *, struct addrinfo **);
+typedef int lookup_function (const char *, const char *, const struct addrinfo *,
+                             struct addrinfo **);
 
 static void look_at_mask (void) {
   sigset_t set;

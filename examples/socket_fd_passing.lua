@@ -1,6 +1,6 @@
 -- Passing open files from one process to another: the receiver can use what it could never have opened.
 -- This script starts itself a second time; the two meet at a unix socket.
---   lua5.4 examples/fd_passing.lua
+--   lua5.4 examples/socket_fd_passing.lua
 local ipc = require "lipc"
 local socket = ipc.socket
 
@@ -9,7 +9,8 @@ local function receiver(path)
   -- the data, and the descriptors that came with it
   local names, fds = assert(s:recvfds(1000, { maxfds = 2, timeout = 10 }))
   print("received: " .. names)
-  local reader <close>, writer <close> = ipc.pipe.fromfd(fds[1]), ipc.pipe.fromfd(fds[2])
+  local reader <close> = ipc.pipe.fromfd(fds[1])
+  local writer <close> = ipc.pipe.fromfd(fds[2])
   print("read from the pipe: " .. assert(reader:read "l"))
   assert(writer:write "thank you\n")
 end
