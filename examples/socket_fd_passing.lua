@@ -20,7 +20,7 @@ if arg[1] then return receiver(arg[1]) end
 local path = os.tmpname()
 os.remove(path)
 local listener <close> = assert(socket.listen { path = path })
-local child = assert(io.popen(("'%s' '%s' '%s'"):format(arg[-1], arg[0], path)))
+local child = assert(io.popen(("'%s' '%s' '%s'"):format(os.getenv "LUA" or arg[-1], arg[0], path)))
 local s <close> = assert(listener:accept(10))
 
 local there_r, there_w <close> = assert(ipc.pipe.open())
