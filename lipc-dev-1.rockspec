@@ -78,6 +78,7 @@ build = {
     ["lipc.meta"] = "lua/lipc/meta/init.lua",
     ["lipc.meta.object"] = "lua/lipc/meta/object.lua",
     ["lipc.meta.pipe"] = "lua/lipc/meta/pipe.lua",
+    ["lipc.meta.socket"] = "lua/lipc/meta/socket.lua",
     ["lipc.meta.stream"] = "lua/lipc/meta/stream.lua",
     ["lipc.meta.timer"] = "lua/lipc/meta/timer.lua",
     ["lipc.process"] = "lua/lipc/process.lua",
