@@ -29,10 +29,11 @@ local function may_include(layer, file, header)
   if lua_headers[header] then return layer ~= "sys" end
   if layer == "sys" then return target == "sys" end
   if layer == "public" then return false end
+  if header == "modules.def" then return layer == "kit" or layer == "core" end
   if layer == "kit" then return target == "kit" or target == "sys" end
-  if layer == "core" then return target ~= "binding" or header == "modules.def" end
+  if layer == "core" then return target ~= "binding" end
   return target == "kit" or target == "sys"
-    or (target == "binding" and header ~= "modules.def" and mechanism_of(header) == mechanism_of(file))
+    or (target == "binding" and mechanism_of(header) == mechanism_of(file))
 end
 
 -- What a preprocessor condition may test outside sys_*.c: not the platform.

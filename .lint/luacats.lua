@@ -23,7 +23,7 @@ function luacats.parse(text)
     for _, line in ipairs(block) do
       local param = line:match "^%-%-%-@param%s+([%w_.]+)%??"
       if param then documented[param] = true end
-      if line:find "^%-%-%-@return" then returns = true end
+      if line:find "^%-%-%-@return" or line:find "[Rr]eturns nothing" then returns = true end
       if line:find "^%-%-%-%s*[^%s@|]" then described = true end
       if line:find "^%-%-%-@vararg" then documented["..."] = true end
     end
@@ -32,11 +32,12 @@ function luacats.parse(text)
       if not documented[arg] then problem("%s%s%s: no ---@param %s", path, separator, name, arg) end
       documented[arg] = nil
     end
+    if f.method then documented.self = nil end -- for generics: chained methods return what they got
     for param in pairs(documented) do
       problem("%s%s%s: ---@param %s is not among its parameters", path, separator, name, param)
     end
     if not described then problem("%s%s%s: no description", path, separator, name) end
-    if not returns then problem("%s%s%s: no ---@return", path, separator, name) end
+    if not returns then problem("%s%s%s: no ---@return, no \"returns nothing\"", path, separator, name) end
   end
 
   for line in text:gmatch "([^\n]*)\n?" do

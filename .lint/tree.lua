@@ -70,12 +70,13 @@ function tree.strip_c(text)
   return table.concat(out)
 end
 
--- The mechanisms in src/modules.def, in order.
+-- The mechanisms in src/modules.def, in order.  What lies in kit_<name>.c is the kit's own part that is
+-- seen from Lua, not a mechanism.
 function tree.mechanisms()
   local list = {}
   if tree.exists "src/modules.def" then
     for name in tree.strip_c(tree.read "src/modules.def"):gmatch "LIPC_MODULE%s*%(%s*([%w_]+)" do
-      list[#list + 1] = name
+      if not tree.exists("src/kit_" .. name .. ".c") then list[#list + 1] = name end
     end
   end
   return list

@@ -140,6 +140,8 @@ describe("lint", function()
     finds("layers", "knows nothing of Lua", sys, "#include <lua5.4/lua.h>\n")
     finds("layers", 'layer kit may not include "pipe.h"', kit, '#include "pipe.h"\n')
     finds("layers", 'layer binding may not include "fifo.h"', pipe, '#include "fifo.h"\n')
+    finds("layers", 'layer binding may not include "modules.def"', pipe, '#include "modules.def"\n')
+    finds("layers", 'layer public may not include "lipc_kit.h"', "src/lipc.h", '#include "lipc_kit.h"\n')
   end)
 
   it("keeps tests of the platform in the system layer", function()

@@ -192,6 +192,19 @@ describe("proto.sublist", function ()
     assert.are_not.equal(kept, list:match "x.y")
   end)
 
+  it("forgets results of the older generation too", function ()
+    for _, pattern in ipairs { "a.b", "a.*" } do
+      list = sublist.new { cache_weight = 20000 }
+      list:match "a.b"
+      while list.young.results["a.b"] do
+        list:match("fill." .. math.random(1 << 30))
+      end
+      assert.is_table(list.old.results["a.b"])
+      local one = add(pattern)
+      assert.equal(one, list:match("a.b")[1], pattern)
+    end
+  end)
+
   it("costs nothing for subscriptions that do not match", function ()
     add "a.*.>"
     for i = 1, 20000 do

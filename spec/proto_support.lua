@@ -52,6 +52,7 @@ end
 ---Loads a module anew with string functions that count the bytes they may look at and copy; returns it and the counters.
 function support.counted(names, run)
   local counts = { calls = 0, bytes = 0 }
+  local string = _G["string"]
   local saved, loaded = {}, {}
   for _, name in ipairs { "find", "match", "gmatch", "sub", "gsub", "byte", "upper" } do
     local original = string[name]

@@ -45,27 +45,48 @@ static bool push_waiter (lua_State *L) {
   return false;
 }
 
-/* Calls method name of every scheduler with what stands above idx; stops at one that says true. */
-static bool each_scheduler (lua_State *L, const char *name, int fd) {
+struct question {
+  const char *name;
+  int fd; /* the argument; -1: none, and one that says true ends it */
+};
+
+static int ask_schedulers (lua_State *L) {
+  const struct question *q = lua_touserdata(L, 1);
   bool yes = false;
-  int top = lua_gettop(L);
-  luaL_checkstack(L, 8, NULL);
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE) {
-    lua_pushnil(L);
-    while (!yes && lua_next(L, top + 1)) {
-      lua_pop(L, 1);
-      if (lua_getfield(L, -1, name) == LUA_TFUNCTION) {
-        if (fd >= 0) lua_pushinteger(L, fd);
-        if (lua_pcall(L, fd >= 0 ? 1 : 0, 1, 0) == LUA_OK) yes = lua_toboolean(L, -1) && fd < 0;
-      }
-      lua_pop(L, 1);
-    }
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key);
+  lua_pushnil(L);
+  while (!yes && lua_next(L, 2)) {
+    lua_pop(L, 1);
+    lua_getfield(L, -1, q->name);
+    if (q->fd >= 0) lua_pushinteger(L, q->fd);
+    if (lua_pcall(L, q->fd >= 0, 1, 0) == LUA_OK) yes = q->fd < 0 && lua_toboolean(L, -1);
+    lua_pop(L, 1);
   }
-  lua_settop(L, top);
+  lua_pushboolean(L, yes);
+  return 1;
+}
+
+/* Calls a function of every scheduler.  Never raises: who closes must get to the end. */
+static bool each_scheduler (lua_State *L, const char *name, int fd) {
+  struct question q = {name, fd};
+  if (!lua_checkstack(L, 4)) return false;
+  bool yes = lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE;
+  lua_pop(L, 1);
+  if (!yes) return false;
+  lua_pushcfunction(L, ask_schedulers);
+  lua_pushlightuserdata(L, &q);
+  yes = lua_pcall(L, 1, 1, 0) == LUA_OK && lua_toboolean(L, -1);
+  lua_pop(L, 1);
   return yes;
 }
 
 void lipc_cancel (lua_State *L, int fd) { each_scheduler(L, "cancel", fd); }
+
+void lipc_watched (lua_State *L, struct lipc_handle *h) {
+  if (h->watched || h->fd < 0) return;
+  h->watched = true;
+  lipc_cancel(L, h->fd);
+}
 
 void lipc_forgetschedulers (lua_State *L) {
   lua_pushnil(L);
@@ -209,7 +230,8 @@ int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsi
 static int waitfd (const struct lipc_handle *h) { return h->other >= 0 ? h->other : h->fd; }
 
 /* Blocks the thread until something may have changed.  events 0: there is nothing to poll for. */
-static int block (lua_State *L, const struct lipc_handle *h, unsigned events, double deadline) {
+static int block (lua_State *L, const struct lipc_op *op, int t, unsigned events, double deadline) {
+  const struct lipc_handle *h = lua_touserdata(L, 1);
   bool wake = false;
   double seconds = SLICE;
   lipc_interrupts(L);
@@ -218,8 +240,9 @@ static int block (lua_State *L, const struct lipc_handle *h, unsigned events, do
     if (seconds > SLICE) seconds = SLICE;
     if (seconds < 0) seconds = 0;
   }
-  int r = lipcsys_wait(events != 0 ? waitfd(h) : -1, events, lipc_getstate(L)->wakefd, seconds,
-                       &wake);
+  int r = h->cls->block != NULL ? h->cls->block(L, op, t, seconds)
+                                : lipcsys_wait(events != 0 ? waitfd(h) : -1, events,
+                                               lipc_getstate(L)->wakefd, seconds, &wake);
   if (r == -EINTR || r == -ETIMEDOUT || wake) {
     lipc_interrupts(L);
     return 0;
@@ -242,6 +265,11 @@ static double pause_end (int *flags, double deadline) {
   end = lipcsys_now() + (pause < 5e-3 ? pause : 5e-3);
   return end < deadline ? end : deadline;
 }
+
+/* A call that need not wait lets the other coroutines run all the same when so many before it, on the
+** same object, have not waited: else one that is always ready would keep the thread for ever. */
+#define STREAK   256
+#define GIVE_WAY 8u /* beside LIPC_IN, LIPC_OUT, LIPC_PAUSE */
 
 static int resumed (lua_State *L, int status, lua_KContext ctx);
 
@@ -266,9 +294,10 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       lua_pushnumber(L, s == HUGE_VAL ? HUGE_VAL : lipcsys_now() + s);
       lua_replace(L, t);
       flags |= HAS_DEADLINE;
+    } else if (lua_tonumber(L, t) < HUGE_VAL && lipcsys_now() >= lua_tonumber(L, t)) {
+      return giveup(L, op, t, -ETIMEDOUT);
     }
     double deadline = lua_tonumber(L, t);
-    if (deadline < HUGE_VAL && lipcsys_now() >= deadline) return giveup(L, op, t, -ETIMEDOUT);
     luaL_checkstack(L, 8, NULL);
     if (op->owns && !queued && !(flags & HAS_GATE)) {
       enter(L, h, op->owns, t + 1);
@@ -279,18 +308,26 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       events &= ~LIPC_PAUSE;
       until = pause_end(&flags, deadline);
     }
+    if (events & GIVE_WAY) {
+      events &= ~GIVE_WAY;
+      until = 0;
+    }
     if (events != 0) h->want = events;
     if (push_waiter(L)) {
+      if (queued || h->other >= 0) { /* nobody wakes us when the one inside dies there, or when */
+        double look = lipcsys_now() + 0.1; /* the other descriptor is closed */
+        if (look < until) until = look;
+      } else if (h->cls->block != NULL && waitfd(h) < 0) {
+        until = pause_end(&flags, until);
+      }
       lua_getfield(L, -1, "wait");
       lua_pushinteger(L, (lua_Integer)t << FLAGBITS | flags);
       lua_replace(L, -3);
-      if (h->fd >= 0) {
-        h->watched = true;
-        lua_pushinteger(L, waitfd(h));
-      } else {
-        lua_pushnil(L);
-      }
-      if (events == 0) lua_pushnil(L);
+      h->streak = 0;
+      lipc_watched(L, h);
+      if (waitfd(h) >= 0) lua_pushinteger(L, waitfd(h));
+      else lua_pushnil(L);
+      if (events == 0 || waitfd(h) < 0) lua_pushnil(L);
       else lua_pushstring(L, events == LIPC_IN ? "r" : events == LIPC_OUT ? "w" : "rw");
       if (until < HUGE_VAL) lua_pushnumber(L, until);
       else lua_pushnil(L);
@@ -302,7 +339,7 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
         if (each_scheduler(L, "running", -1))
           luaL_error(L, "cannot wait here: this would block the running loop for ever");
       }
-      int r = block(L, h, events, until);
+      int r = block(L, op, t, events, until);
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
@@ -320,10 +357,18 @@ static int resumed (lua_State *L, int status, lua_KContext ctx) {
 }
 
 /* The first attempt, which most calls are over with. */
-static int first (lua_State *L, const struct lipc_op *op, int t, const struct lipc_handle *h) {
+static int first (lua_State *L, const struct lipc_op *op, int t, struct lipc_handle *h) {
+  h->other = -1; /* of a call that gave up */
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
   if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
+  if (++h->streak >= STREAK) {
+    h->streak = 0;
+    if ((lua_isnil(L, t) ? h->timeout : lua_tonumber(L, t)) > 0 && push_waiter(L)) {
+      lua_pop(L, 1);
+      return drive(L, op, t, 0, lipc_again(GIVE_WAY));
+    }
+  }
   int r = op->step(L, t);
   return r >= 0 ? r : drive(L, op, t, 0, r);
 }
@@ -344,7 +389,7 @@ static void bad_object (lua_State *L, const struct lipc_op *op) {
 int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
   lua_settop(L, t);
   /* as lipc_checkopen does, but the metatable may stay: it lies in the slot at t+1 */
-  const struct lipc_handle *h = lua_touserdata(L, 1);
+  struct lipc_handle *h = lua_touserdata(L, 1);
   if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)) || !lipc_isopen(h) ||
       (op->owns & ~h->access) != 0) {
     lua_settop(L, t);
@@ -403,12 +448,11 @@ static const struct lipc_op sleep_op = {"sleep", sleep_step, 0, sleep_over};
 
 /* sleep(seconds) -> true: lets the other coroutines of the scheduler run meanwhile */
 static int l_sleep (lua_State *L) {
+  double s = luaL_checknumber(L, 1);
+  lipc_checktimeout(L, 1, 0);
+  lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2)); /* an object that is never ready */
-  lua_insert(L, 1);
-  if (luaL_checknumber(L, 2) == 0) { /* still lets the others run */
-    lua_settop(L, 1);
-    lua_pushnumber(L, 1e-9);
-  }
+  lua_pushnumber(L, s > 0 ? s : 1e-9); /* 0 still lets the others run */
   return lipc_drive(L, &sleep_op, 2);
 }
 
@@ -418,13 +462,21 @@ static int l_now (lua_State *L) {
   return 1;
 }
 
+/* forks() -> count: how many forks lie between this process and the one that loaded lipc; for what
+** must begin anew in a child */
+static int l_forks (lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)lipcsys_forkgen);
+  return 1;
+}
+
 static const luaL_Reg *const no_methods[] = {NULL};
 static const struct lipc_class clock_class = {.tname = "(lipc clock)",
                                               .label = "clock",
                                               .size = sizeof(struct lipc_handle),
                                               .methods = no_methods};
 
-static const luaL_Reg funcs[] = {{"setwaiter", l_setwaiter}, {"now", l_now}, {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"setwaiter", l_setwaiter}, {"now", l_now}, {"forks", l_forks}, {NULL, NULL}};
 
 int lipc_open_wait (lua_State *L) {
   lipc_register(L, &clock_class, funcs);

@@ -15,6 +15,7 @@
 /* ---- objects ---- */
 
 struct lipc_handle;
+struct lipc_op;
 
 /* A kind of object.  One static const per metatable. */
 struct lipc_class {
@@ -28,6 +29,10 @@ struct lipc_class {
   int (*release)(lua_State *L, struct lipc_handle *h, int fd);
   /* Whether something can be read without waiting although the descriptor is not ready. */
   bool (*buffered)(const struct lipc_handle *h);
+  /* How the thread waits where poll(2) on the descriptor is not the way: for at most that long.  0:
+  ** try again; or the error.  A coroutine under a scheduler waits for the descriptor all the same;
+  ** where there is none it tries again after pauses that grow. */
+  int (*block)(lua_State *L, const struct lipc_op *op, int t, double seconds);
 };
 
 /* User values of every object. */
@@ -52,6 +57,7 @@ struct lipc_handle {
   unsigned forkgen; /* lipcsys_forkgen when it was made */
   int other; /* what the next wait is for instead of fd; -1: fd itself */
   bool watched; /* a poller or scheduler knows the descriptor */
+  unsigned streak; /* calls since the last one that waited */
   double timeout; /* the default in seconds; HUGE_VAL: for ever */
   struct lipc_gate gate[2]; /* of LIPC_IN and LIPC_OUT */
 };
@@ -146,6 +152,10 @@ struct lipc_state *lipc_getstate (lua_State *L);
 char *lipc_scratch (lua_State *L);
 void lipc_watch (lua_State *L, struct lipc_watch *w);
 void lipc_unwatch (struct lipc_watch *w);
+
+/* A scheduler or poller is about to know this object's descriptor.  The first time, the schedulers
+** forget what they may have kept about another one of that number, which was closed unseen. */
+void lipc_watched (lua_State *L, struct lipc_handle *h);
 
 /* ---- waiting ---- */
 

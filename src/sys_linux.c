@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 int lipcsys_pipe (bool packet, int ret_fds[2]) {
@@ -61,12 +63,66 @@ int lipcsys_eventfd (unsigned initial, bool semaphore, int *ret_fd) {
   return 0;
 }
 
-bool lipcsys_iseventfd (int fd) {
-  char path[48], target[32];
+/* What has no name in the file system calls itself so in /proc. */
+static bool is_anonymous (int fd, const char *name) {
+  char path[48], target[48];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  ssize_t n = readlink(path, target, sizeof target);
-  return n == 20 && memcmp(target, "anon_inode:[eventfd]", 20) == 0;
+  ssize_t n = readlink(path, target, sizeof target - 1);
+  if (n < 0) return false;
+  target[n] = '\0';
+  return strncmp(target, "anon_inode:", 11) == 0 && strcmp(target + 11, name) == 0;
 }
+
+bool lipcsys_iseventfd (int fd) { return is_anonymous(fd, "[eventfd]"); }
+
+static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME};
+
+static double seconds_of (struct timespec t) { return (double)t.tv_sec + (double)t.tv_nsec * 1e-9; }
+
+static struct timespec timespec_of (double seconds) {
+  if (seconds > 1e12) seconds = 1e12; /* more than the kernel counts */
+  time_t whole = (time_t)seconds;
+  return (struct timespec){whole, (long)((seconds - (double)whole) * 1e9)};
+}
+
+int lipcsys_clocknow (enum lipcsys_clock clock, double *ret_now) {
+  struct timespec t;
+  if (clock_gettime(clocks[clock], &t) < 0) return -errno;
+  *ret_now = seconds_of(t);
+  return 0;
+}
+
+int lipcsys_timer (enum lipcsys_clock clock, int *ret_fd) {
+  int fd = timerfd_create(clocks[clock], TFD_CLOEXEC | TFD_NONBLOCK);
+  if (fd < 0) return -errno;
+  *ret_fd = fd;
+  return 0;
+}
+
+int lipcsys_settimer (int fd, double first, double interval, unsigned flags) {
+  struct itimerspec spec = {0};
+  if (first >= 0) {
+    spec.it_value = timespec_of(first);
+    spec.it_interval = timespec_of(interval);
+    if (interval > 0 && spec.it_interval.tv_sec == 0 && spec.it_interval.tv_nsec == 0)
+      spec.it_interval.tv_nsec = 1;
+    if (spec.it_value.tv_sec == 0 && spec.it_value.tv_nsec == 0)
+      spec.it_value.tv_nsec = 1; /* 0 would disarm it */
+  }
+  int f = (flags & LIPC_TIMER_ABSOLUTE ? TFD_TIMER_ABSTIME : 0) |
+          (flags & LIPC_TIMER_CANCEL ? TFD_TIMER_CANCEL_ON_SET : 0);
+  return timerfd_settime(fd, f, &spec, NULL) < 0 ? -errno : 0;
+}
+
+int lipcsys_gettimer (int fd, double *ret_left, double *ret_interval) {
+  struct itimerspec spec;
+  if (timerfd_gettime(fd, &spec) < 0) return -errno;
+  *ret_left = seconds_of(spec.it_value);
+  *ret_interval = seconds_of(spec.it_interval);
+  return 0;
+}
+
+bool lipcsys_istimer (int fd) { return is_anonymous(fd, "[timerfd]"); }
 
 #else
 typedef int lipc_not_linux; /* ISO C wants something in a file */

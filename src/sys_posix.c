@@ -1,4 +1,4 @@
-/* sys_posix.c - descriptors, time and errors, as POSIX gives them everywhere.  Where a platform has
+/* sys_posix.c - descriptors, time and waiting, as POSIX gives them everywhere.  Where a platform has
 ** a flag that spares system calls (RWF_NOSIGNAL, RWF_NOWAIT, MSG_NOSIGNAL) it is used, and its
 ** absence is noticed at run time.  SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
@@ -22,110 +22,6 @@
 #define RWF_NOSIGNAL 0x100 /* Linux 6.18 */
 #endif
 
-/* ---- errors ---- */
-
-#define E(name) \
-  case name: return #name
-
-const char *lipcsys_errname (int err) {
-  switch (err) {
-    case LIPC_EEOF: return "EOF";
-    case LIPC_ENUMBER:
-      return "EINVAL";
-      E(E2BIG);
-      E(EACCES);
-      E(EADDRINUSE);
-      E(EADDRNOTAVAIL);
-      E(EAFNOSUPPORT);
-      E(EAGAIN);
-      E(EALREADY);
-      E(EBADF);
-      E(EBADMSG);
-      E(EBUSY);
-      E(ECANCELED);
-      E(ECHILD);
-      E(ECONNABORTED);
-      E(ECONNREFUSED);
-      E(ECONNRESET);
-      E(EDEADLK);
-      E(EDESTADDRREQ);
-      E(EDOM);
-      E(EDQUOT);
-      E(EEXIST);
-      E(EFAULT);
-      E(EFBIG);
-      E(EHOSTUNREACH);
-      E(EIDRM);
-      E(EILSEQ);
-      E(EINPROGRESS);
-      E(EINTR);
-      E(EINVAL);
-      E(EIO);
-      E(EISCONN);
-      E(EISDIR);
-      E(ELOOP);
-      E(EMFILE);
-      E(EMLINK);
-      E(EMSGSIZE);
-      E(ENAMETOOLONG);
-      E(ENETDOWN);
-      E(ENETRESET);
-      E(ENETUNREACH);
-      E(ENFILE);
-      E(ENOBUFS);
-      E(ENODEV);
-      E(ENOENT);
-      E(ENOEXEC);
-      E(ENOLCK);
-      E(ENOMEM);
-      E(ENOMSG);
-      E(ENOPROTOOPT);
-      E(ENOSPC);
-      E(ENOSYS);
-      E(ENOTBLK);
-      E(ENOTCONN);
-      E(ENOTDIR);
-      E(ENOTEMPTY);
-      E(ENOTRECOVERABLE);
-      E(ENOTSOCK);
-      E(ENOTSUP);
-      E(ENOTTY);
-      E(ENXIO);
-#if EOPNOTSUPP != ENOTSUP
-      E(EOPNOTSUPP);
-#endif
-      E(EOVERFLOW);
-      E(EOWNERDEAD);
-      E(EPERM);
-      E(EPIPE);
-      E(EPROTO);
-      E(EPROTONOSUPPORT);
-      E(EPROTOTYPE);
-      E(ERANGE);
-      E(EROFS);
-      E(ESPIPE);
-      E(ESRCH);
-      E(ESTALE);
-      E(ETIMEDOUT);
-      E(ETXTBSY);
-      E(EXDEV);
-    default: return NULL;
-  }
-}
-#undef E
-
-const char *lipcsys_errtext (int err, char *buf, size_t size) {
-  if (err == LIPC_EEOF) return "end of stream";
-  if (err == LIPC_ENUMBER) return "malformed number";
-  if (err == ETIMEDOUT) return "timed out"; /* the C library's text speaks of a connection */
-#ifdef __GLIBC__
-  return strerror_r(err, buf, size);
-#else
-  if (strerror_r(err, buf, size) != 0) snprintf(buf, size, "error %d", err);
-  return buf;
-#endif
-}
-
 /* ---- time and waiting ---- */
 
 double lipcsys_now (void) {
@@ -134,7 +30,7 @@ double lipcsys_now (void) {
   return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-/* poll(2) with its time in seconds; the platform's finest timer, never cut short. */
+/* poll(2) with its time in seconds. */
 static int poll_seconds (struct pollfd *p, nfds_t n, double seconds) {
 #ifdef __linux__
   struct timespec ts;
@@ -149,6 +45,11 @@ static int poll_seconds (struct pollfd *p, nfds_t n, double seconds) {
   int whole = (int)ms;
   return poll(p, n, seconds < 0 ? -1 : whole + (ms > whole));
 #endif
+}
+
+int lipcsys_pollmany (struct pollfd *p, unsigned n, double seconds) {
+  int r = poll_seconds(p, n, seconds);
+  return r < 0 ? -errno : r;
 }
 
 int lipcsys_wait (int fd, unsigned events, int wakefd, double seconds, bool *ret_wake) {

@@ -1,3 +1,6 @@
 -- Loading the module, with every mechanism it has.
-local ipc = require "lipc.core"
-assert(type(ipc) == "table")
+local core = require "lipc.core"
+for _, open in pairs(core) do
+  if type(open) == "function" then open() end
+end
+require "lipc"

@@ -10,8 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -168,6 +173,19 @@ static int l_fork (lua_State *L) {
   return 1;
 }
 
+/* forkhere(): both processes go on */
+static int l_forkhere (lua_State *L) {
+  if (fork() < 0) return luaL_error(L, "fork");
+  return 0;
+}
+
+/* waitall(): until there are no more children */
+static int l_waitall (lua_State *L) {
+  (void)L;
+  while (wait(NULL) >= 0 || errno == EINTR) {}
+  return 0;
+}
+
 /* forkrun() -> 0 in the child, its process id in the parent: a plain fork(2), as a host makes it */
 static int l_forkrun (lua_State *L) {
   lua_pushinteger(L, fork());
@@ -223,6 +241,42 @@ static int l_map (lua_State *L) {
   return 0;
 }
 
+static volatile sig_atomic_t handled;
+
+static void count_signal (int sig) {
+  (void)sig;
+  handled = handled + 1;
+}
+
+/* handle(signal): installs a handler that counts; handled() -> how often it ran */
+static int l_handle (lua_State *L) {
+  signal((int)luaL_checkinteger(L, 1), count_signal);
+  return 0;
+}
+
+static int l_handled (lua_State *L) {
+  lua_pushinteger(L, handled);
+  return 1;
+}
+
+/* deny() -> true | nil: from now on this process is on a kernel that knows no flag of preadv2 and
+** pwritev2: they fail with EOPNOTSUPP */
+static int l_deny (lua_State *L) {
+  struct sock_filter code[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pwritev2, 1, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_preadv2, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog prog = {sizeof code / sizeof *code, code};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0)
+    return 0;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static const luaL_Reg funcs[] = {
   {"dispositions", l_dispositions},
   {"mask", l_mask},
@@ -237,6 +291,8 @@ static const luaL_Reg funcs[] = {
   {"ignore", l_ignore},
   {"block", l_block},
   {"fork", l_fork},
+  {"forkhere", l_forkhere},
+  {"waitall", l_waitall},
   {"forkrun", l_forkrun},
   {"reap", l_reap},
   {"dup", l_dup},
@@ -245,6 +301,9 @@ static const luaL_Reg funcs[] = {
   {"umask", l_umask},
   {"thread", l_thread},
   {"map", l_map},
+  {"handle", l_handle},
+  {"handled", l_handled},
+  {"deny", l_deny},
   {NULL, NULL},
 };
 

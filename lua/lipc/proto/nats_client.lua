@@ -9,6 +9,7 @@
 -- Callbacks must not wait and must not raise.
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
+local classify = require "lipc.proto.nats_errors".classify
 local headers = require "lipc.proto.headers"
 local json = require "lipc.proto.json"
 local nats_client_parser = require "lipc.proto.nats_client_parser"
@@ -27,23 +28,6 @@ local CONNECT_ORDER = {
   "auth_token",
 }
 
--- What nats-server says and goes on; all else is the end of the connection.  The code is nil, message, code's.
-local ERRORS = {
-  { "permissions violation", code = "EPERM" },
-  { "invalid subject", code = "EINVAL" },
-  { "invalid publish subject", code = "EINVAL" },
-  { "maximum subscriptions exceeded", code = "ENOBUFS" },
-  { "authorization", code = "EACCES", fatal = true },
-  { "authentication", code = "EACCES", fatal = true },
-  { "user authentication", code = "EACCES", fatal = true },
-  { "account authentication", code = "EACCES", fatal = true },
-  { "maximum payload violation", code = "EMSGSIZE", fatal = true },
-  { "maximum control line exceeded", code = "EMSGSIZE", fatal = true },
-  { "maximum connections exceeded", code = "EUSERS", fatal = true },
-  { "slow consumer", code = "ENOBUFS", fatal = true },
-  { "stale connection", code = "ETIMEDOUT", fatal = true },
-}
-
 ---@class lipc.proto.ClientOptions
 ---@field unique? string     names this client's inbox; must be different for every client, needed for request()
 ---@field name? string
@@ -57,7 +41,7 @@ local ERRORS = {
 ---@field max_payload? integer  of messages received (64 MiB)
 ---@field on_ready? fun(client: lipc.proto.Client)
 ---@field on_info? fun(client: lipc.proto.Client, info: table)
----@field on_error? fun(text: string, code: string, fatal: boolean)  -ERR, or not the protocol at all
+---@field on_error? fun(client: lipc.proto.Client, text: string, code: string, fatal: boolean)  -ERR, or not the protocol at all
 ---@field on_data? fun(client: lipc.proto.Client)  there is something to write where there was nothing
 
 ---@alias lipc.proto.MessageCallback fun(subject: string, reply: string?, data: string, header: string?)
@@ -100,6 +84,7 @@ local function new(options)
     subscriptions = {},
     last_sid = 0,
     last_token = 0,
+    pings_unsent = 0,
     requests = {},
     subjects = {},
     subject_count = 0,
@@ -115,6 +100,8 @@ function Client:begin()
   self.failure, self.failure_code = nil, nil
   self.greeting = ""
   self.pongs, self.pings_out, self.answered = {}, 0, 0
+  -- PINGs of the last connection that will go out on this one; nobody waits for their answers.
+  self.pongs_to_skip = self.pings_unsent
   self.parser = nats_client_parser.new(self, { max_payload = self.options.max_payload })
 end
 
@@ -145,6 +132,7 @@ function Client:take()
     end
   end
   self.count = 0
+  self.pings_unsent = 0
   return data
 end
 
@@ -409,13 +397,14 @@ end
 ---nil, message, code.
 ---@param callback? fun(ok: true?, message: string?, code: string?)
 function Client:send_ping(callback)
+  if self.state == "closed" then
+    if callback then callback(nil, "closed", "ECONNRESET") end
+    return
+  end
   self.pings_out = self.pings_out + 1
   self.pongs[self.answered + self.pings_out] = callback or false
-  if self.state == "greeting" then
-    greet(self, "PING\r\n")
-  elseif self.state ~= "closed" then
-    send(self, "PING\r\n")
-  end
+  self.pings_unsent = self.pings_unsent + 1
+  send(self, "PING\r\n")
 end
 
 -- What the parser calls
@@ -462,6 +451,10 @@ end
 ---@package
 function Client:pong()
   if self.state == "greeting" then return become_ready(self) end
+  if self.pongs_to_skip > 0 then
+    self.pongs_to_skip = self.pongs_to_skip - 1
+    return
+  end
   if self.pings_out == 0 then return end
   local index = self.answered + 1
   local callback = self.pongs[index]
@@ -494,29 +487,17 @@ end
 
 Client.hmsg = Client.msg
 
----Whether an error of the server's is the end of the connection, and its code.
----@param text string
----@return boolean fatal
----@return string code
-local function classify(text)
-  local lower = text:lower()
-  for _, kind in ipairs(ERRORS) do
-    if lower:sub(1, #kind[1]) == kind[1] then return kind.fatal or false, kind.code end
-  end
-  return true, "EPROTO"
-end
-
 local function failed(self, text, code)
   self.failure, self.failure_code = text, code
   self.parser:stop()
-  self.on_error(text, code, true)
+  self:on_error(text, code, true)
 end
 
 ---@package
 function Client:err(text)
   local fatal, code = classify(text)
   if fatal then return failed(self, text, code) end
-  self.on_error(text, code, false)
+  self:on_error(text, code, false)
 end
 
 ---@package
@@ -524,7 +505,4 @@ function Client:fail(text)
   failed(self, text, "EPROTO")
 end
 
-return {
-  new = new,
-  classify = classify,
-}
+return { new = new }

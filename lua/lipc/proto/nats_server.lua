@@ -30,7 +30,8 @@ local INFO_ORDER = {
 ---@field max_subscription_memory? integer  of one session, roughly in bytes (64 MiB)
 ---@field high_water? integer          pending bytes above which a session's publishers are paused (4 MiB)
 ---@field max_pending? integer         pending bytes above which a session is cut as a slow consumer (64 MiB)
----@field on_resume? fun(session: lipc.proto.Session)  a paused session may be read from again
+---@field on_resume? fun(session: lipc.proto.Session)  a paused session may be read from again; may come in the middle of
+---  another's feed, so take note and feed later
 ---@field on_close? fun(session: lipc.proto.Session, reason: string)  the session is closing: its subscriptions are gone
 
 ---What a client may do; nil: everything.
@@ -113,6 +114,9 @@ end
 ---@return integer count
 function Server:take_dirty()
   local dirty, count = self.dirty, self.dirty_count
+  for i = 1, count do
+    dirty[i].marked = false
+  end
   self.dirty, self.dirty_count = {}, 0
   return dirty, count
 end
@@ -135,7 +139,7 @@ function Server:unsubscribe(subscription)
 end
 
 ---Publishes for the server's own code.
----@param subject string
+---@param subject string  not checked: without blanks
 ---@param reply string?
 ---@param data string
 ---@param header? string  an encoded header block

@@ -159,6 +159,8 @@ end
 
 ---Tells the server that there is something to write.
 function Session:mark()
+  if self.marked then return end
+  self.marked = true
   local server = self.server
   server.dirty_count = server.dirty_count + 1
   server.dirty[server.dirty_count] = self

@@ -1,0 +1,171 @@
+--- A task: a coroutine of a loop, and what has become of it.
+local ipc = require "lipc"
+local heap = require "lipc.loop.heap"
+local waiting = require "lipc.loop.waiting"
+
+local managed = waiting.managed
+local setwaiter, now, huge = ipc.setwaiter, ipc.now, math.huge
+local pack, unpack, running = table.pack, table.unpack, coroutine.running
+
+local Task = {}
+Task.__index = Task
+Task.__name = "lipc.loop.task"
+
+-- What the wait of a cancelled task raises.
+local Cancelled = { __name = "lipc.cancelled" }
+
+function Cancelled:__tostring()
+  return self.reason == nil and "cancelled" or "cancelled: " .. tostring(self.reason)
+end
+
+local function cancelled(err)
+  if getmetatable(err) ~= Cancelled then return false end
+  return true, err.reason
+end
+
+local function onfail(err)
+  if getmetatable(err) ~= Cancelled then
+    local task = managed[running()]
+    local text = type(err) == "string" and err or tostring(err)
+    if task then task.traceback = debug.traceback(text, 2) end
+  end
+  return err
+end
+
+local function body(task, fn, args)
+  if args then
+    task:finish(xpcall(fn, onfail, unpack(args, 1, args.n)))
+  else
+    task:finish(xpcall(fn, onfail))
+  end
+end
+
+local function new(loop, fn, ...)
+  local co = coroutine.create(body)
+  local task = setmetatable({
+    loop = loop, co = co, state = "ready", fn = fn,
+    args = select("#", ...) > 0 and pack(...) or nil,
+  }, Task)
+  setwaiter(loop.waiter, co)
+  managed[co] = task
+  loop.tasks[task] = true
+  loop.alive = loop.alive + 1
+  local count = loop.count + 1
+  loop.count = count
+  loop.queue[count] = task
+  return task
+end
+
+-- The end of every task, once.
+function Task:finish(ok, ...)
+  local loop = self.loop
+  self.state = "done"
+  self.ok = ok
+  self.results = pack(...)
+  self.fn, self.args, self.raise = nil, nil, nil
+  heap.remove(loop.heap, self)
+  loop.tasks[self] = nil
+  loop.alive = loop.alive - 1
+  local joiners = self.joiners
+  if joiners then
+    for task in pairs(joiners) do loop.wake(task) end
+  elseif not ok and not cancelled((...)) then
+    loop.failures[#loop.failures + 1] = { task = self, err = (...), traceback = self.traceback or tostring((...)) }
+  end
+end
+
+-- The loop is closed: nothing will resume this task.
+function Task:drop()
+  self.state, self.ok = "done", false
+  self.results = pack(setmetatable({ reason = "loop closed" }, Cancelled))
+  setwaiter(nil, self.co)
+  managed[self.co] = nil
+  coroutine.close(self.co)
+end
+
+local function check_task(self, name)
+  if getmetatable(self) ~= Task then
+    error(("bad argument #1 to '%s' (lipc.loop.task expected, got %s)"):format(name, type(self)), 3)
+  end
+end
+
+function Task:cancel(reason)
+  check_task(self, "cancel")
+  if self.state == "done" then return false end
+  local err = setmetatable({ reason = reason }, Cancelled)
+  if self.fn then
+    self:finish(false, err)
+  elseif self.loop.current == self and managed[running()] == self then
+    error(err, 0)
+  else
+    self.raise = err
+    self.loop.wake(self)
+  end
+  return true
+end
+
+function Task:status()
+  check_task(self, "status")
+  if self.state ~= "done" then return self.state end
+  return self.ok and "done" or cancelled(self.results[1]) and "cancelled" or "failed"
+end
+
+local function outcome(self)
+  local results = self.results
+  if self.ok then return true, unpack(results, 1, results.n) end
+  local err = results[1]
+  if cancelled(err) then return nil, tostring(err), "ECANCELED" end
+  return nil, err, "ERROR", self.traceback
+end
+
+-- Suspends the running task until this one has ended.
+local function join_in(loop, self, me, deadline)
+  local joiners = self.joiners
+  if not joiners then
+    joiners = {}
+    self.joiners = joiners
+  end
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      joiners[me] = nil
+      if not next(joiners) then self.joiners = nil end
+    end,
+  })
+  joiners[me] = true
+  while self.state ~= "done" do
+    if deadline and now() >= deadline then return false end
+    loop.wait(nil, nil, deadline)
+  end
+  return true
+end
+
+function Task:join(timeout)
+  check_task(self, "join")
+  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+    error("bad argument #1 to 'join' (timeout in seconds expected)", 2)
+  end
+  timeout = timeout or huge
+  if self.state ~= "done" and timeout > 0 then
+    local me = managed[running()]
+    local loop = self.loop
+    local deadline = timeout < huge and now() + timeout or nil
+    if me == self then error("cannot wait here: a task cannot join itself", 2) end
+    if me and me.loop == loop and coroutine.isyieldable() then
+      join_in(loop, self, me, deadline)
+    else
+      while self.state ~= "done" do
+        local left = deadline and deadline - now()
+        if left and left <= 0 then break end
+        loop:step(left)
+      end
+    end
+  end
+  if self.state ~= "done" then return nil, "task:join: timed out", "ETIMEDOUT" end
+  return outcome(self)
+end
+
+function Task:__tostring()
+  return ("lipc.loop.task (%s)"):format(self:status())
+end
+
+return { new = new, cancelled = cancelled }
