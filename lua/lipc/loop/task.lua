@@ -114,6 +114,7 @@ local function outcome(self)
   local results = self.results
   if self.ok then return true, unpack(results, 1, results.n) end
   local err = results[1]
+  self.taken = true
   if cancelled(err) then return nil, tostring(err), "ECANCELED" end
   return nil, err, "ERROR", self.traceback
 end
@@ -141,7 +142,7 @@ end
 
 function Task:join(timeout)
   check_task(self, "join")
-  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+  if timeout ~= nil and (type(timeout) ~= "number" or timeout < 0 or timeout ~= timeout) then
     error("bad argument #1 to 'join' (timeout in seconds expected)", 2)
   end
   timeout = timeout or huge
