@@ -32,6 +32,13 @@ local waits = {
   ["a signal callback"] = [[try(function()
     ipc.signal.on("SIGUSR1", function() r:readsome(1) end)
     ipc.signal.raise "SIGUSR1" end)]],
+  ["a running loop"] = [[local loop = ipc.loop.new()
+    local r2, w2 <close> = ipc.pipe.open()
+    loop:wrap(function() r2:read() end)
+    loop:wrap(function() ipc.sleep(1000) end)
+    try(function() loop:run() end)
+    loop:close()]],
+  ["a pipeline"] = [[try(function() ipc.process.run { "cat", stdin = r } end)]],
   ["a wait while signals have callbacks"] = [[ipc.signal.on("SIGUSR1", print) try(function() r:read() end)]],
 }
 
