@@ -126,4 +126,30 @@ describe("a signal under a loop", function()
     loop:run()
     assert.same({}, signal.block())
   end)
+
+  it("is watched by every poller, also when the descriptor goes and comes again", function()
+    local child = require "support.child"
+    local _, finish = child.lua [[
+      local ipc = require "lipc"
+      local p = assert(ipc.poll.open())
+      local function watched(fd)
+        p:wait(0)
+        local f <close> = assert(io.open("/proc/self/fdinfo/" .. p:fd()))
+        return f:read "a":find("tfd:%s*" .. fd .. "%s") ~= nil
+      end
+      local e = ipc.eventfd.open()
+      local fd = e:fd() -- the next descriptor, made by the first callback
+      e:close()
+      for _ = 1, 3 do
+        local on = ipc.signal.on("SIGUSR1", function() end)
+        assert(watched(fd))
+        on:close()
+      end
+      assert(not watched(fd))
+      local on = ipc.signal.on("SIGUSR1", function() end)
+      assert(watched(fd) and ipc.signal.pollfd() == fd)
+    ]]
+    local ok, output = finish()
+    assert.is_true(ok, output)
+  end)
 end)
