@@ -53,6 +53,7 @@ local function new(loop, fn, ...)
   local count = loop.count + 1
   loop.count = count
   loop.queue[count] = task
+  if not loop.busy then loop.poller:wake() end
   return task
 end
 
@@ -66,6 +67,7 @@ function Task:finish(ok, ...)
   heap.remove(loop.heap, self)
   loop.tasks[self] = nil
   loop.alive = loop.alive - 1
+  if not loop.busy then loop.poller:wake() end
   local joiners = self.joiners
   if joiners then
     for task in pairs(joiners) do loop.wake(task) end
