@@ -383,7 +383,8 @@ pid_t lipcsys_getpid (void);
 pid_t lipcsys_gettid (void);
 
 /* This thread's mask; how is SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK, set may be NULL.  A signal that
-** is named here is no longer unblocked when a queue (below) that had blocked it is closed. */
+** is blocked or unblocked by name is no longer unblocked when a queue (below) that had blocked it is
+** closed; putting back a whole mask that contains it leaves it to the queue. */
 int lipcsys_sigmask (int how, const sigset_t *set, sigset_t *ret_old);
 int lipcsys_sigpending (sigset_t *ret_set);
 
