@@ -43,7 +43,9 @@ int lipcsys_unixaddr (const char *name, size_t len, bool abstract, struct lipcsy
   u->sun_family = AF_UNIX;
   memcpy(u->sun_path + abstract, name, len);
   a.size = (unsigned)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+#ifdef __linux__
   if (abstract && len == 0) a.size--; /* the kernel is to choose a name */
+#endif
   *ret_addr = a;
   return 0;
 }
@@ -408,7 +410,8 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *r) {
       asked = true;
     }
   }
-  if (family == LIPC_AF_UNIX) {
+  bool wanted = family == LIPC_AF_UNIX && (asked || r->fds != NULL);
+  if (wanted) { /* without room for them the kernel drops descriptors itself */
     m.msg_control = c.room;
     m.msg_controllen = CMSG_LEN((size_t)r->maxfds * sizeof(int)) + CMSG_SPACE(64);
   }
@@ -419,12 +422,19 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *r) {
   int e = errno;
   if (asked && !had) credentials(fd, false);
   if (n < 0) return e == EWOULDBLOCK ? -EAGAIN : -e;
-  if (family == LIPC_AF_UNIX) any = take_control(&m, r);
-  else r->nfds = 0, r->cut = false;
+  r->nfds = 0;
+  r->cut = false;
+  if (wanted) any = take_control(&m, r);
   r->full = (size_t)n;
   r->n = r->full < r->size ? r->full : r->size;
   r->ended = n == 0 && type != LIPC_SOCK_DGRAM && !(asked && any) && r->size > 0;
-  if (r->from != NULL) r->from->size = m.msg_namelen;
+  if (r->from != NULL) {
+    r->from->size = m.msg_namelen;
+    if (m.msg_namelen == 0) { /* a sender without a name */
+      ((struct sockaddr *)r->from->bytes)->sa_family = (sa_family_t)native_family(family);
+      r->from->size = sizeof(sa_family_t);
+    }
+  }
   return 0;
 }
 

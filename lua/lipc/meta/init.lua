@@ -12,7 +12,10 @@
 ---@class lipc
 ---@field _VERSION string
 ---@field pipe lipc.pipe.module
+---@field fifo lipc.fifo.module
 ---@field eventfd lipc.eventfd.module
+---@field timer lipc.timer.module
+---@field socket lipc.socket.module
 local ipc = {}
 
 --- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
