@@ -152,4 +152,27 @@ describe("a signal under a loop", function()
     local ok, output = finish()
     assert.is_true(ok, output)
   end)
+
+  it("has its callbacks run by a host's own loop", function()
+    local p, finish = require "support.child".lua [[
+      local ipc = require "lipc"
+      local signal = ipc.signal
+      local fd = signal.pollfd()
+      assert(fd == signal.pollfd())
+      local e = ipc.eventfd.fromfd(fd)
+      local n = 0
+      local r = signal.on("SIGUSR1", function() n = n + 1 end)
+      ready()
+      -- as a foreign poller would: look at the descriptor, then dispatch
+      local f = io.popen("while ! kill -USR1 " .. signal.getpid() .. "; do :; done")
+      f:close()
+      assert(n == 0)
+      assert(signal.dispatch() == 1 and n == 1)
+      r:close()
+      assert(fd == signal.pollfd() and select(3, e:take(0)) == "ETIMEDOUT")
+      e:detach()
+    ]]
+    assert(p:read "l")
+    assert.is_true(finish())
+  end)
 end)

@@ -1,7 +1,6 @@
 local ipc = require "lipc"
 local signal = ipc.signal
 local child = require "support.child"
-local probe = require "support.probe"
 local hoststate = require "support.hoststate"
 
 local pid = signal.getpid()
@@ -499,28 +498,5 @@ describe("callbacks", function()
     local ok, output = finish()
     assert.is_true(ok, output)
     assert.equal("child\nparent\n", output)
-  end)
-
-  it("can be run by a host's own loop", function()
-    local p, finish = child.lua [[
-      local ipc = require "lipc"
-      local signal = ipc.signal
-      local fd = signal.pollfd()
-      assert(fd == signal.pollfd())
-      local e = ipc.eventfd.fromfd(fd)
-      local n = 0
-      local r = signal.on("SIGUSR1", function() n = n + 1 end)
-      ready()
-      -- as a foreign poller would: look at the descriptor, then dispatch
-      local f = io.popen("while ! kill -USR1 " .. signal.getpid() .. "; do :; done")
-      f:close()
-      assert(n == 0)
-      assert(signal.dispatch() == 1 and n == 1)
-      r:close()
-      assert(fd == signal.pollfd() and select(3, e:take(0)) == "ETIMEDOUT")
-      e:detach()
-    ]]
-    assert(p:read "l")
-    assert.is_true(finish())
   end)
 end)

@@ -1,6 +1,6 @@
-/* kit_signal.c - signal callbacks of a Lua state, which its waits run; and dispositions.
+/* kit_callbacks.c - signal callbacks of a Lua state, which its waits run; and dispositions.
 ** SPDX-License-Identifier: MIT */
-#include "kit_signal.h"
+#include "kit_callbacks.h"
 
 #include <string.h>
 
