@@ -112,7 +112,7 @@ local function run_queue(self)
           self.count = count
           self.queue[count] = task
         else
-          task:finish(false, not ok and token or "the coroutine of the task was ended from outside")
+          Task.finish(task, false, not ok and token or "the coroutine of the task was ended from outside")
         end
       end
     end
@@ -264,7 +264,7 @@ function Loop:close()
   end
   local tasks = self.tasks
   reset(self)
-  for task in pairs(tasks) do task:drop() end
+  for task in pairs(tasks) do Task.drop(task) end
   local poller = self.poller
   self.poller = nil
   return poller:close()

@@ -1,4 +1,4 @@
---- A task: a coroutine of a loop, and what has become of it.
+--- A task: a coroutine of a loop, and what has become of it.  Internal to lipc.loop, which makes them.
 local ipc = require "lipc"
 local heap = require "lipc.loop.heap"
 local waiting = require "lipc.loop.waiting"
@@ -32,11 +32,29 @@ local function onfail(err)
   return err
 end
 
+-- The end of every task, once.
+local function finish(self, ok, ...)
+  local loop = self.loop
+  self.state = "done"
+  self.ok = ok
+  self.results = pack(...)
+  self.fn, self.args, self.raise = nil, nil, nil
+  heap.remove(loop.heap, self)
+  loop.tasks[self] = nil
+  loop.alive = loop.alive - 1
+  local joiners = self.joiners
+  if joiners then
+    for task in pairs(joiners) do loop.wake(task) end
+  elseif not ok and not cancelled((...)) then
+    loop.failures[#loop.failures + 1] = { task = self, err = (...), traceback = self.traceback or tostring((...)) }
+  end
+end
+
 local function body(task, fn, args)
   if args then
-    task:finish(xpcall(fn, onfail, unpack(args, 1, args.n)))
+    finish(task, xpcall(fn, onfail, unpack(args, 1, args.n)))
   else
-    task:finish(xpcall(fn, onfail))
+    finish(task, xpcall(fn, onfail))
   end
 end
 
@@ -56,26 +74,8 @@ local function new(loop, fn, ...)
   return task
 end
 
--- The end of every task, once.
-function Task:finish(ok, ...)
-  local loop = self.loop
-  self.state = "done"
-  self.ok = ok
-  self.results = pack(...)
-  self.fn, self.args, self.raise = nil, nil, nil
-  heap.remove(loop.heap, self)
-  loop.tasks[self] = nil
-  loop.alive = loop.alive - 1
-  local joiners = self.joiners
-  if joiners then
-    for task in pairs(joiners) do loop.wake(task) end
-  elseif not ok and not cancelled((...)) then
-    loop.failures[#loop.failures + 1] = { task = self, err = (...), traceback = self.traceback or tostring((...)) }
-  end
-end
-
 -- The loop is closed: nothing will resume this task.
-function Task:drop()
+local function drop(self)
   self.state, self.ok = "done", false
   self.results = pack(setmetatable({ reason = "loop closed" }, Cancelled))
   setwaiter(nil, self.co)
@@ -94,7 +94,7 @@ function Task:cancel(reason)
   if self.state == "done" then return false end
   local err = setmetatable({ reason = reason }, Cancelled)
   if self.fn then
-    self:finish(false, err)
+    finish(self, false, err)
   elseif self.loop.current == self and managed[running()] == self then
     error(err, 0)
   else
@@ -169,4 +169,4 @@ function Task:__tostring()
   return ("lipc.loop.task (%s)"):format(self:status())
 end
 
-return { new = new, cancelled = cancelled }
+return { new = new, finish = finish, drop = drop, cancelled = cancelled }

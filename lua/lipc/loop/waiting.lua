@@ -1,4 +1,4 @@
---- How a task waits and is woken: the waiter that lipc calls in a coroutine of a loop, and what it
+--- Internal to lipc.loop: how a task waits and is woken: the waiter that lipc calls in a coroutine of a loop, and what it
 -- keeps about descriptors.  A descriptor stays in the poller after its event was delivered; only an
 -- event that nobody waits for takes the interest back, so that a stream that is read again and again
 -- costs no system call for the waiting.

@@ -13,6 +13,8 @@
 ---@field _VERSION string
 ---@field pipe lipc.pipe.module
 ---@field eventfd lipc.eventfd.module
+---@field poll lipc.poll.module
+---@field loop lipc.loop.module
 local ipc = {}
 
 --- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
