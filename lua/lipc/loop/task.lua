@@ -32,21 +32,22 @@ local function onfail(err)
   return err
 end
 
--- The end of every task, once.
+-- The end of every task, once.  What needs memory comes first: when there is none, nothing has happened.
 local function finish(self, ok, ...)
-  local loop = self.loop
-  self.state = "done"
-  self.ok = ok
-  self.results = pack(...)
+  local loop, joiners = self.loop, self.joiners
+  local results = pack(...)
+  if not ok and not joiners and not cancelled((...)) then
+    local failures = loop.failures
+    failures[#failures + 1] = { task = self, err = (...), traceback = self.traceback or tostring((...)) }
+  end
+  loop.leave(self)
+  self.state, self.ok, self.results = "done", ok, results
   self.fn, self.args, self.raise = nil, nil, nil
   heap.remove(loop.heap, self)
   loop.tasks[self] = nil
   loop.alive = loop.alive - 1
-  local joiners = self.joiners
   if joiners then
     for task in pairs(joiners) do loop.wake(task) end
-  elseif not ok and not cancelled((...)) then
-    loop.failures[#loop.failures + 1] = { task = self, err = (...), traceback = self.traceback or tostring((...)) }
   end
 end
 
@@ -61,16 +62,19 @@ end
 local function new(loop, fn, ...)
   local co = coroutine.create(body)
   local task = setmetatable({
-    loop = loop, co = co, state = "ready", fn = fn,
+    loop = loop, co = co, state = "ready", fn = fn, ok = false, results = false,
     args = select("#", ...) > 0 and pack(...) or nil,
   }, Task)
   setwaiter(loop.waiter, co)
   managed[co] = task
+  local n, queue, spare = loop.alive + 1, loop.queue, loop.spare
+  if queue[n] == nil then queue[n] = false end -- room for all tasks at once
+  if spare[n] == nil then spare[n] = false end
   loop.tasks[task] = true
-  loop.alive = loop.alive + 1
+  loop.alive = n
   local count = loop.count + 1
   loop.count = count
-  loop.queue[count] = task
+  queue[count] = task
   return task
 end
 
