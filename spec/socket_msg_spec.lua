@@ -215,9 +215,14 @@ describe("datagram sockets", function()
   it("wait while another's queue is full, without spinning", function()
     local a = assert(socket.datagram { abstract = names.new() })
     local to = a:getsockname()
-    local b = assert(socket.datagram {})
-    local sent = 0
-    while b:sendto("m", to, 0) do sent = sent + 1 end
+    -- many senders, so that it is the receiver's queue that is full and not a sender's buffer
+    local b, senders, sent, n = nil, {}, 0, nil
+    repeat
+      b, n = assert(socket.datagram {}), 0
+      senders[#senders + 1] = b
+      while n < 5 and b:sendto("m", to, 0) do n = n + 1 end
+      sent = sent + n
+    until n < 5
     local cpu, before = os.clock(), ipc.now()
     assert.equal("ETIMEDOUT", (select(3, b:sendto("late", to, 0.2))))
     assert.is_true(ipc.now() - before >= 0.2)
@@ -228,7 +233,7 @@ describe("datagram sockets", function()
       assert.equal("late", a:recv(10, 10))
     end)
     loop:close()
-    close(a, b)
+    close(a, table.unpack(senders))
   end)
 
   it("report a destination that does not exist", function()

@@ -10,19 +10,7 @@ local function close(...)
   for i = 1, select("#", ...) do (select(i, ...)):close() end
 end
 
--- Runs the script in the host of spec/host/resolver.c; what it prints.
-local function host(script)
-  local path = names.path ".lua"
-  local f = assert(io.open(path, "w"))
-  f:write("local ipc = require 'lipc'\nlocal socket = ipc.socket\n" .. script)
-  f:close()
-  local cpath = os.getenv "LUA_CPATH"
-  -- the host is no program of the sanitizer's
-  if os.getenv "LIPC_SPEC_MODE" == "asan" then cpath = cpath:gsub("build/asan/lib", "build/lib") end
-  local out = peers.done(peers.run("sh", "-c", "LUA_CPATH=$1 exec build/host/resolver \"$2\" 2>&1", "sh", cpath, path))
-  os.remove(path)
-  return out
-end
+local function host(script) return peers.done(peers.host(script)) end
 
 -- A port of 127.0.0.1 where nobody listens.
 local function dead_port()
@@ -246,8 +234,11 @@ until code
 print(code)
 local good = assert(socket.listen { host = "127.0.0.1", port = port })
 answers { "127.0.0.9", "127.0.0.1" }
-local c = assert(socket.connect { host = "many.test", port = port, timeout = 4 })
-print(c:getpeername().host == "127.0.0.1" and "ok")
+local loop = assert(ipc.loop.new())
+loop:run(function()
+  local c = assert(socket.connect { host = "many.test", port = port, timeout = 4 })
+  print(c:getpeername().host == "127.0.0.1" and "ok")
+end)
 ]])
   end)
 
@@ -263,6 +254,17 @@ release()
 while waiting() > 0 do ipc.sleep(0.001) end
 print(ipc.now() - before >= 0.05)
 ]])
+  end)
+
+  it("leaves the signal mask as it was", function()
+    local out = host [[
+local probe = require "support.probe"
+probe.block(12)
+print(probe.mask())
+assert(socket.resolve { host = "again.test", timeout = 20 } == nil)
+print(probe.mask())
+]]
+    assert.matches("^(%x+)\n%1\n$", out)
   end)
 
   it("may still run when the state is closed", function()
