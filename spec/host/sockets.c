@@ -1,5 +1,5 @@
 /* A host that stands between the module and the C library: the module finds its functions first.
-** Names under .test are answered by its own getaddrinfo; bind and unlink can be watched.
+** Names under .test are answered by its own getaddrinfo; bind, unlink and sendmsg can be watched.
 ** sockets script [argument ...] runs the script with, as globals,
 **   release()         lets the look-ups of "slow.test" go on; until then they block, as those of a
 **                     name server that does not answer do
@@ -7,6 +7,7 @@
 **   answers(list)     the numeric addresses that "many.test" has from now on
 **   mask()         -> the signals that were not blocked in the thread of the last look-up
 **   boundmode()    -> the mode that the last path had at the moment when bind made it
+**   sends()        -> how often sendmsg was called
 **   holdunlink(fd)    from now on unlink says so on the output and waits until fd is readable
 ** SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
@@ -97,6 +98,19 @@ int unlink (const char *path) {
   return real(path);
 }
 
+static int sends;
+
+ssize_t sendmsg (int fd, const struct msghdr *m, int flags) {
+  typedef ssize_t sendmsg_function(int, const struct msghdr *, int);
+  sends++;
+  return ((sendmsg_function *)(size_t)dlsym(RTLD_NEXT, "sendmsg"))(fd, m, flags);
+}
+
+static int l_sends (lua_State *L) {
+  lua_pushinteger(L, sends);
+  return 1;
+}
+
 static int l_boundmode (lua_State *L) {
   lua_pushinteger(L, bound_mode);
   return 1;
@@ -146,6 +160,7 @@ int main (int argc, char **argv) {
   lua_register(L, "waiting", l_waiting);
   lua_register(L, "mask", l_mask);
   lua_register(L, "boundmode", l_boundmode);
+  lua_register(L, "sends", l_sends);
   lua_register(L, "holdunlink", l_holdunlink);
   lua_register(L, "answers", l_answers);
   luaL_checkstack(L, argc + 2, NULL);
