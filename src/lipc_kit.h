@@ -57,6 +57,7 @@ struct lipc_handle {
   unsigned forkgen; /* lipcsys_forkgen when it was made */
   int other; /* what the next wait is for instead of fd; -1: fd itself */
   bool watched; /* a poller or scheduler knows the descriptor */
+  unsigned streak; /* calls since the last one that waited */
   double timeout; /* the default in seconds; HUGE_VAL: for ever */
   struct lipc_gate gate[2]; /* of LIPC_IN and LIPC_OUT */
 };
@@ -151,6 +152,10 @@ struct lipc_state *lipc_getstate (lua_State *L);
 char *lipc_scratch (lua_State *L);
 void lipc_watch (lua_State *L, struct lipc_watch *w);
 void lipc_unwatch (struct lipc_watch *w);
+
+/* A scheduler or poller is about to know this object's descriptor.  The first time, the schedulers
+** forget what they may have kept about another one of that number, which was closed unseen. */
+void lipc_watched (lua_State *L, struct lipc_handle *h);
 
 /* ---- waiting ---- */
 

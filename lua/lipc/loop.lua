@@ -34,7 +34,7 @@ local function check_seconds(s, arg, name)
   if type(s) ~= "number" then
     error(("bad argument #%d to '%s' (timeout in seconds expected, got %s)"):format(arg, name, type(s)), 3)
   end
-  if not (s >= 0) then
+  if s < 0 or s ~= s then
     error(("bad argument #%d to '%s' (timeout must not be negative)"):format(arg, name), 3)
   end
   return s
@@ -125,10 +125,9 @@ local function report(self)
   local failures = self.failures
   while failures[1] do
     local f = table.remove(failures, 1)
-    if self.onerror_ then
+    if not f.task.taken then -- else somebody joined it in the meantime, and has it
+      if not self.onerror_ then error(type(f.err) == "string" and f.traceback or f.err, 0) end
       self.onerror_(f.err, f.traceback, f.task)
-    else
-      error(type(f.err) == "string" and f.traceback or f.err, 0)
     end
   end
 end
@@ -222,6 +221,7 @@ end
 function Loop:stop()
   check_loop(self, "stop")
   self.stopped = true
+  if not self.busy then self.poller:wake() end
   return self
 end
 

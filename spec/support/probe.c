@@ -196,6 +196,20 @@ static int l_waitall (lua_State *L) {
   return 0;
 }
 
+/* forkrun() -> 0 in the child, its process id in the parent: a plain fork(2), as a host makes it */
+static int l_forkrun (lua_State *L) {
+  lua_pushinteger(L, fork());
+  return 1;
+}
+
+/* reap(pid) -> status of waitpid(2) */
+static int l_reap (lua_State *L) {
+  int status = -1;
+  while (waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0) < 0 && errno == EINTR) {}
+  lua_pushinteger(L, status);
+  return 1;
+}
+
 static int l_dup (lua_State *L) {
   lua_pushinteger(L, dup((int)luaL_checkinteger(L, 1)));
   return 1;
@@ -290,6 +304,8 @@ static const luaL_Reg funcs[] = {
   {"inchild", l_inchild},
   {"forkhere", l_forkhere},
   {"waitall", l_waitall},
+  {"forkrun", l_forkrun},
+  {"reap", l_reap},
   {"dup", l_dup},
   {"close", l_close},
   {"chdir", l_chdir},

@@ -53,6 +53,7 @@ local function new(loop, fn, ...)
   local count = loop.count + 1
   loop.count = count
   loop.queue[count] = task
+  if not loop.busy then loop.poller:wake() end
   return task
 end
 
@@ -66,6 +67,7 @@ function Task:finish(ok, ...)
   heap.remove(loop.heap, self)
   loop.tasks[self] = nil
   loop.alive = loop.alive - 1
+  if not loop.busy then loop.poller:wake() end
   local joiners = self.joiners
   if joiners then
     for task in pairs(joiners) do loop.wake(task) end
@@ -114,6 +116,7 @@ local function outcome(self)
   local results = self.results
   if self.ok then return true, unpack(results, 1, results.n) end
   local err = results[1]
+  self.taken = true
   if cancelled(err) then return nil, tostring(err), "ECANCELED" end
   return nil, err, "ERROR", self.traceback
 end
@@ -141,7 +144,7 @@ end
 
 function Task:join(timeout)
   check_task(self, "join")
-  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+  if timeout ~= nil and (type(timeout) ~= "number" or timeout < 0 or timeout ~= timeout) then
     error("bad argument #1 to 'join' (timeout in seconds expected)", 2)
   end
   timeout = timeout or huge

@@ -63,6 +63,7 @@ local function new(loop)
     local count = loop.count + 1
     loop.count = count
     loop.queue[count] = task
+    if not loop.busy then poller:wake() end
   end
 
   local function watch(fd, events)
@@ -102,12 +103,23 @@ local function new(loop)
     if raise then error(raise, 0) end
   end
 
+  -- One that is not waiting was dropped when its loop was closed.
+  local function wake_all(list, fd, link)
+    local task = list[fd]
+    while task do
+      if task.state == "waiting" then wake(task) else unlink(list, fd, task, link) end
+      task = list[fd]
+    end
+  end
+
   -- Wakes all who wait for the descriptor; it may be about to be closed.
   local function cancel(fd)
+    local known = interest[fd]
     interest[fd] = nil
-    while readers[fd] do wake(readers[fd]) end
-    while writers[fd] do wake(writers[fd]) end
-    while others[fd] do wake(others[fd]) end
+    wake_all(readers, fd, "rnext")
+    wake_all(writers, fd, "wnext")
+    wake_all(others, fd, "onext")
+    if known then poller:remove(fd) end
   end
 
   -- An event in a direction for which nobody waits: no longer wanted.

@@ -12,7 +12,9 @@
 ---@class lipc
 ---@field _VERSION string
 ---@field pipe lipc.pipe.module
+---@field fifo lipc.fifo.module
 ---@field eventfd lipc.eventfd.module
+---@field timer lipc.timer.module
 ---@field socket lipc.socket.module
 local ipc = {}
 
