@@ -1,7 +1,6 @@
 local ipc = require "lipc"
 local signal = ipc.signal
 local child = require "support.child"
-local probe = require "support.probe"
 local hoststate = require "support.hoststate"
 
 local pid = signal.getpid()
@@ -111,25 +110,18 @@ describe("sending", function()
   end)
 
   it("reaches a process, and all of a group", function()
-    for _, how in ipairs { "kill", "killpg", "negative" } do
-      local p = assert(io.popen [[exec setsid sh -c '
-        sh -c "trap \"echo got; exit\" TERM; echo ready; while :; do read x <&3; done" 3</dev/zero &
-        trap "wait; echo end; exit" TERM; echo $$; echo ready; while :; do wait; done']])
-      local leader, seen = nil, 0
-      repeat
-        local line = p:read "l"
-        if line == "ready" then seen = seen + 1 else leader = tonumber(line) end
-      until seen == 2 and leader
-      if how == "kill" then
-        assert(signal.kill(leader, 0))
-        assert(signal.kill(-leader, "SIGTERM"))
-      elseif how == "killpg" then
+    for _, how in ipairs { "killpg", "negative", "number" } do
+      -- all three hold the pipe: its end is the end of the group
+      local p = assert(io.popen "exec setsid sh -c 'sleep 1000 & sleep 1000 & echo $$; wait'")
+      local leader = p:read "n"
+      if how == "killpg" then
         assert(signal.killpg(leader, "SIGTERM"))
       else
-        assert(signal.kill(-leader, signal.number "SIGTERM"))
+        assert(signal.kill(-leader, how == "negative" and "SIGTERM" or signal.number "SIGTERM"))
       end
-      assert.equal("got\nend\n", p:read "a")
-      p:close()
+      assert.matches("^%s*$", p:read "a")
+      local _, what, number = p:close()
+      assert.same({ "signal", signal.number "SIGTERM" }, { what, number })
     end
   end)
 
@@ -249,7 +241,7 @@ describe("dispositions", function()
         io.stderr:write(when, " ", d[10]:match "%a+", " ", d[12]:match "%a+", "\n")
       end
       -- finalised after all that is made later, so also after the state of signals
-      setmetatable({}, {__gc = function()
+      keep = setmetatable({}, {__gc = function()
         show "end"
         io.stderr:write(select(2, pcall(signal.on, "SIGUSR1", print)), "\n")
         io.stderr:write(select(2, pcall(signal.ignore, "SIGUSR2")), "\n")
@@ -308,7 +300,7 @@ describe("callbacks", function()
     writer:close()
     r:close()
     r2:close()
-    assert.same({}, hoststate.diff(before, hoststate.take()))
+    assert.same({}, hoststate.settle(before)) -- the sender may still be ending
   end)
 
   it("run in a sleep that is not cut short", function()
@@ -506,28 +498,5 @@ describe("callbacks", function()
     local ok, output = finish()
     assert.is_true(ok, output)
     assert.equal("child\nparent\n", output)
-  end)
-
-  it("can be run by a host's own loop", function()
-    local p, finish = child.lua [[
-      local ipc = require "lipc"
-      local signal = ipc.signal
-      local fd = signal.pollfd()
-      assert(fd == signal.pollfd())
-      local e = ipc.eventfd.fromfd(fd)
-      local n = 0
-      local r = signal.on("SIGUSR1", function() n = n + 1 end)
-      ready()
-      -- as a foreign poller would: look at the descriptor, then dispatch
-      local f = io.popen("while ! kill -USR1 " .. signal.getpid() .. "; do :; done")
-      f:close()
-      assert(n == 0)
-      assert(signal.dispatch() == 1 and n == 1)
-      r:close()
-      assert(fd == signal.pollfd() and select(3, e:take(0)) == "ETIMEDOUT")
-      e:detach()
-    ]]
-    assert(p:read "l")
-    assert.is_true(finish())
   end)
 end)

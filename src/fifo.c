@@ -4,7 +4,7 @@
 ** by the process that made it only.  close: as for pipes; the name and, while anybody has the FIFO
 ** open, its contents stay.
 ** SPDX-License-Identifier: MIT */
-#include "kit_pipe.h"
+#include "kit_pipebuf.h"
 
 #include <limits.h>
 #include <string.h>

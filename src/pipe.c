@@ -2,7 +2,7 @@
 ** and tee are Linux's.  fork: both processes hold both ends, so close the one not used, or the end
 ** of the stream never comes.  close of all writers: end of stream; of all readers: EPIPE.
 ** SPDX-License-Identifier: MIT */
-#include "kit_pipe.h"
+#include "kit_pipebuf.h"
 
 static const luaL_Reg *const reader_lists[] = {lipc_pipe_reads, lipc_stream_reads, NULL};
 static const luaL_Reg *const writer_lists[] = {lipc_pipe_writes, lipc_stream_writes, NULL};

@@ -4,7 +4,7 @@
 ** had come.  close: the disposition becomes again what it was, unless somebody else has changed it; a
 ** queue unblocks what it had blocked.  Closing the Lua state does that for all.
 ** SPDX-License-Identifier: MIT */
-#include "kit_signal.h"
+#include "kit_callbacks.h"
 
 typedef struct Set {
   struct lipc_handle h;
@@ -37,14 +37,14 @@ static int check_signals (lua_State *L, int arg, const char *what, sigset_t *set
   return n;
 }
 
-/* Pushes a list of names. */
+/* Pushes a list of names: of the set, or of all there are. */
 static int push_signals (lua_State *L, const sigset_t *set) {
   lua_Integer n = 0;
   char buf[LIPC_SIGNAME];
   lua_newtable(L);
   for (int s = 1; s < LIPC_NSIG; s++) {
     const char *name = lipcsys_signame(s, buf, sizeof buf);
-    if (name == NULL || sigismember(set, s) != 1) continue;
+    if (name == NULL || (set != NULL && sigismember(set, s) != 1)) continue;
     lua_pushstring(L, name);
     lua_rawseti(L, -2, ++n);
   }
@@ -182,14 +182,7 @@ static int l_signal_pending (lua_State *L) {
 /* ---- names ---- */
 
 /* list() -> list of the names of all signals, in the order of their numbers   -- see signal(7) */
-static int l_signal_list (lua_State *L) {
-  sigset_t all;
-  sigfillset(&all);
-#ifdef SIGRTMIN
-  for (int s = SIGRTMIN; s <= SIGRTMAX; s++) sigaddset(&all, s);
-#endif
-  return push_signals(L, &all);
-}
+static int l_signal_list (lua_State *L) { return push_signals(L, NULL); }
 
 /* number(sig) -> its number here */
 static int l_signal_number (lua_State *L) {

@@ -41,7 +41,7 @@ static int opening_release (lua_State *L, struct lipc_handle *h, int fd) {
 }
 
 static const luaL_Reg *const no_methods[] = {NULL};
-static const struct lipc_class opening_class = {.tname = "lipc.socket.opening",
+static const struct lipc_class opening_class = {.tname = "(lipc socket opening)",
                                                 .label = "socket",
                                                 .size = sizeof(Opening),
                                                 .methods = no_methods,

@@ -3,6 +3,8 @@
 ** SPDX-License-Identifier: MIT */
 #include "lipc_kit.h"
 
+#include <string.h>
+
 typedef struct Timer {
   struct lipc_handle h;
 } Timer;
@@ -89,10 +91,11 @@ static const struct lipc_class timer_class = {
 static int l_timer_open (lua_State *L) {
   static const char *const names[] = {"clock", NULL};
   lipc_checkopts(L, 1, names);
-  lua_settop(L, 1);
   const char *name = lipc_optstring(L, 1, "clock", clock_names[0]);
-  lua_pushstring(L, name);
-  int clock = luaL_checkoption(L, 2, NULL, clock_names);
+  int clock = 0;
+  while (clock_names[clock] != NULL && strcmp(clock_names[clock], name) != 0) clock++;
+  if (clock_names[clock] == NULL)
+    luaL_argerror(L, 1, lua_pushfstring(L, "option 'clock': no such clock '%s'", name));
   Timer *t = lipc_new(L, &timer_class);
   t->h.io = LIPC_IO_NONBLOCK;
   t->h.access = LIPC_IN;

@@ -7,6 +7,13 @@ local in_lua = {
   process = "lipc.process",
   cmd = "lipc.process.cmd",
   loop = "lipc.loop",
+  broker = "lipc.broker",
+  client = "lipc.client",
+}
+
+-- Single functions of such a file.
+local function_of = {
+  connect = "client",
 }
 
 local wait = core.wait()
@@ -21,7 +28,9 @@ local ipc = {
 return setmetatable(ipc, {
   __index = function(t, name)
     local value
-    if in_lua[name] then
+    if function_of[name] then
+      value = t[function_of[name]][name]
+    elseif in_lua[name] then
       value = require(in_lua[name])
     elseif name ~= "wait" and core[name] then
       value = core[name]()

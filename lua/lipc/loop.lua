@@ -215,6 +215,7 @@ end
 function Loop:stop()
   check_loop(self, "stop")
   self.stopped = true
+  if not self.busy then self.poller:wake() end
   return self
 end
 

@@ -23,7 +23,8 @@ function child.lua(script, ...)
       io.stdout:flush()
     end
   ]] .. script)
-  local command = { "exec", quoted(os.getenv "LUA"), quoted(path) }
+  -- the limit is for what should have ended by itself
+  local command = { "exec timeout --foreground -s KILL 300", quoted(os.getenv "LUA"), quoted(path) }
   for _, word in ipairs { ... } do command[#command + 1] = quoted(word) end
   local p = assert(io.popen(table.concat(command, " ") .. " 2>&1"))
   return p, function()
@@ -38,7 +39,7 @@ end
 function child.host(name, script, ...)
   local preload = os.getenv "LIPC_SPEC_PRELOAD"
   local path = script and written(script)
-  local command = { preload and "exec env LD_PRELOAD=" .. quoted(preload) or "exec" }
+  local command = { "exec timeout --foreground -s KILL 600", preload and "env LD_PRELOAD=" .. quoted(preload) or "" }
   command[#command + 1] = "build/host/" .. name
   for _, word in ipairs { path or ..., select(path and 1 or 2, ...) } do command[#command + 1] = quoted(word) end
   local p = assert(io.popen(table.concat(command, " ") .. " 2>&1"))

@@ -39,6 +39,15 @@ function peer.run(text, ...)
   return out, p:close()
 end
 
+-- example(name, ...) -> its output, true | nil, "exit" | "signal", number
+function peer.example(name, ...)
+  local words = { os.getenv "LUA" or "lua5.4", "examples/" .. name .. ".lua" }
+  for i = 1, select("#", ...) do words[#words + 1] = quote((select(i, ...))) end
+  local p = peer.sh(table.concat(words, " ") .. " 2>&1")
+  local out = p:read "a"
+  return out, p:close()
+end
+
 -- fdflags(fd[, pid]) -> the flags that open(2) and fcntl(2) have set on a descriptor
 function peer.fdflags(fd, pid)
   for line in io.lines(("/proc/%s/fdinfo/%d"):format(pid or "self", fd)) do

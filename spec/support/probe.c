@@ -173,6 +173,16 @@ static int l_fork (lua_State *L) {
   return 1;
 }
 
+/* inchild(f) -> status: calls f in a forked child, which ends without closing the state; waits for it */
+static int l_inchild (lua_State *L) {
+  int status = -1;
+  pid_t pid = fork();
+  if (pid == 0) _exit(lua_pcall(L, lua_gettop(L) - 1, 0, 0) == LUA_OK ? 0 : 1);
+  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  lua_pushinteger(L, status);
+  return 1;
+}
+
 /* forkhere(): both processes go on */
 static int l_forkhere (lua_State *L) {
   if (fork() < 0) return luaL_error(L, "fork");
@@ -291,6 +301,7 @@ static const luaL_Reg funcs[] = {
   {"ignore", l_ignore},
   {"block", l_block},
   {"fork", l_fork},
+  {"inchild", l_inchild},
   {"forkhere", l_forkhere},
   {"waitall", l_waitall},
   {"forkrun", l_forkrun},

@@ -46,6 +46,7 @@ local function finish(self, ok, ...)
   heap.remove(loop.heap, self)
   loop.tasks[self] = nil
   loop.alive = loop.alive - 1
+  if not loop.busy then loop.poller:wake() end
   if joiners then
     for task in pairs(joiners) do loop.wake(task) end
   end
@@ -75,6 +76,7 @@ local function new(loop, fn, ...)
   local count = loop.count + 1
   loop.count = count
   queue[count] = task
+  if not loop.busy then loop.poller:wake() end
   return task
 end
 

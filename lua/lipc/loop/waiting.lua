@@ -71,6 +71,7 @@ local function new(loop)
     local count = loop.count + 1
     loop.count = count
     loop.queue[count] = task
+    if not loop.busy then poller:wake() end
   end
 
   local function wake_all(list, fd, link)

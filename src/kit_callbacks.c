@@ -1,6 +1,6 @@
-/* kit_signal.c - signal callbacks of a Lua state, which its waits run; and dispositions.
+/* kit_callbacks.c - signal callbacks of a Lua state, which its waits run; and dispositions.
 ** SPDX-License-Identifier: MIT */
-#include "kit_signal.h"
+#include "kit_callbacks.h"
 
 #include <string.h>
 
@@ -90,9 +90,11 @@ static int join (Signals *sg, bool wake) {
 
 /* The descriptor goes with the last callback: a guest keeps nothing that nobody needs. */
 static void part (Signals *sg) {
-  if (sg->first != NULL || sg->kept) return;
-  lipcsys_signals_unwake(&sg->l);
+  int fd = sg->st->wakefd;
+  if (sg->first != NULL || sg->kept || fd < 0) return;
+  for (struct lipc_watch *w = sg->st->watches; w != NULL; w = w->next) w->forget(w, fd);
   sg->st->wakefd = -1;
+  lipcsys_signals_unwake(&sg->l);
 }
 
 static Registration *next_due (const Signals *sg) {

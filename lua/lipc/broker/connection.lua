@@ -1,0 +1,182 @@
+-- connection.lua - one client of a broker: its socket, and the tasks that move bytes between it and its session; internal.
+-- The reading task lives as long as the connection and ends it; a writing task exists only while the client does not take
+-- what it is sent.    SPDX-License-Identifier: MIT
+
+local now = require("lipc").now
+
+local READ_SIZE = 65536
+local WRITE_SIZE = 65536
+
+-- After the last word a client gets so long, and may send so much, until the socket is closed: closing one with unread
+-- data would make TCP throw the last word away.
+local LINGER_SECONDS = 2
+local LINGER_READS = 64
+
+local Connection = {}
+Connection.__index = Connection
+
+local function new(broker, socket, session)
+  local self = setmetatable({
+    broker = broker,
+    loop = broker.loop,
+    socket = socket,
+    fd = socket:fd(),
+    session = session,
+    write_deadline = broker.options.write_deadline,
+  }, Connection)
+  session.connection = self
+  socket:settimeout(0)
+  -- By this the socket knows that somebody waits for its descriptor, and tells when it is closed.
+  self.loop.poller:add(socket, "r")
+  self.loop.poller:add(self.fd, "r")
+  return self
+end
+
+-- Writing
+
+---Writes what the session has to say, as much as goes without waiting.
+function Connection:flush()
+  if self.rest or self.closed then return end
+  local session = self.session
+  local data = session:take()
+  if data == "" then return end
+  if self.broken then
+    session:wrote(#data)
+    return
+  end
+  local ok, message, code, written = self.socket:write(data)
+  if ok then
+    session:wrote(#data)
+  elseif code == "ETIMEDOUT" then
+    session:wrote(written)
+    self.rest, self.offset = data, written
+    self.writer = self.loop:wrap(self.write_rest, self)
+  else
+    session:wrote(#data)
+    self:fail_write(message)
+  end
+end
+
+---The client takes nothing any more.  What it sent before may still be there to be read.
+function Connection:fail_write(message)
+  self.broken = message
+  if self.session.closing then self:wake() end
+end
+
+-- The task that writes what the client was too slow for.
+function Connection:write_rest()
+  local session, socket, wait = self.session, self.socket, self.loop.wait
+  local deadline = now() + self.write_deadline
+  while not self.closed do
+    local rest, offset = self.rest, self.offset
+    wait(self.fd, "w", deadline)
+    if self.closed then break end
+    local piece = rest:sub(offset + 1, offset + WRITE_SIZE)
+    local ok, message, code, written = socket:write(piece)
+    written = ok and #piece or written
+    if ok or code == "ETIMEDOUT" then
+      offset = offset + written
+      self.offset = offset
+      session:wrote(written)
+      if offset == #rest then
+        self.rest = nil
+        self:flush_more()
+        return
+      end
+      if now() >= deadline then
+        self.broken = "write deadline"
+        self.broker.slow_consumers = self.broker.slow_consumers + 1
+        self.rest = nil
+        session:close "Slow Consumer"
+        return self:wake()
+      end
+    else
+      session:wrote(#rest - offset)
+      self.rest = nil
+      return self:fail_write(message)
+    end
+  end
+end
+
+---What came while the rest was written.
+function Connection:flush_more()
+  self.writer = nil
+  self:flush()
+  if not self.rest and self.session.closing then self:wake() end
+end
+
+-- Reading
+
+---The reading task looks again at what the matter is.
+function Connection:wake()
+  if self.reader then self.loop.wake(self.reader) end
+end
+
+local function read(self)
+  local session, socket, fd = self.session, self.socket, self.fd
+  local broker, wait = self.broker, self.loop.wait
+  local server = broker.server
+  local deadline = server.authenticate and not session.trusted and now() + broker.options.auth_timeout or nil
+  while not session.closing do
+    if session.paused ~= 0 then
+      wait(nil, nil, nil)
+    else
+      wait(fd, "r", deadline)
+      if session.closing or self.closed then break end
+      local data, message, code = socket:readsome(READ_SIZE, 0)
+      if data then
+        session:feed(data)
+        if deadline and session.authorized then deadline = nil end
+        if server.dirty_count > 0 then broker:_kick() end
+      elseif code ~= "ETIMEDOUT" then
+        self.broken = message
+        session:close(code == "EOF" and "Client Closed" or message)
+      elseif deadline and now() >= deadline then
+        session:fail "Authentication Timeout"
+      end
+    end
+  end
+end
+
+-- Says the last word and waits until the client has it, within bounds.
+local function part(self)
+  local socket, wait = self.socket, self.loop.wait
+  local deadline = now() + LINGER_SECONDS
+  if not self.broken then self:flush() end
+  while self.rest and not self.broken and not self.closed and now() < deadline do wait(nil, nil, deadline) end
+  if self.broken or self.rest or self.closed then return end
+  socket:shutdown("w", 0)
+  for _ = 1, LINGER_READS do
+    wait(self.fd, "r", deadline)
+    if self.closed then return end
+    local data, _, code = socket:readsome(READ_SIZE, 0)
+    if not data and (code ~= "ETIMEDOUT" or now() >= deadline) then return end
+  end
+end
+
+---The task of the connection.
+function Connection:run()
+  local session, broker = self.session, self.broker
+  self.reader = self.loop.current
+  local ok, problem = xpcall(read, debug.traceback, self)
+  if not ok then
+    broker.errors, broker.last_error = broker.errors + 1, problem
+    session:close "Internal Error"
+  end
+  if not self.closed then pcall(part, self) end
+  self:close()
+end
+
+---Closes the socket at once; the tasks notice.
+function Connection:close()
+  if self.closed then return end
+  self.closed = true
+  self.rest = nil
+  local broker = self.broker
+  self.session:close "Connection Closed"
+  broker.connections[self] = nil
+  broker.connection_count = broker.connection_count - 1
+  self.socket:close()
+end
+
+return { new = new }

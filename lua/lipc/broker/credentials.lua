@@ -1,0 +1,79 @@
+-- credentials.lua - who may connect to a broker; internal.  Over TCP a client shows a token, or a user and a password; on the
+-- Unix socket the kernel says who it is.  A token that nobody gave is made up and lies in a file of mode 0600.
+-- SPDX-License-Identifier: MIT
+
+local ipc = require "lipc"
+
+local credentials = {}
+
+---So many bytes from the kernel's random numbers, in hexadecimal digits.
+---@param bytes integer
+---@return string
+function credentials.random(bytes)
+  local file = assert(io.open("/dev/urandom", "rb"))
+  local data = file:read(bytes)
+  file:close()
+  return (data:gsub(".", function (c) return ("%02x"):format(c:byte()) end))
+end
+
+-- Takes as long for a near miss as for a far one.
+local function equal(a, b)
+  if type(a) ~= "string" then return false end
+  local difference = #a ~ #b
+  for i = 1, #b do
+    difference = difference | ((a:byte(i) or 0) ~ b:byte(i))
+  end
+  return difference == 0
+end
+
+---The function that the server asks at CONNECT; nil when there are no credentials to check.
+---@param options table
+---@return function?
+function credentials.checker(options)
+  local token, user, pass = options.token, options.user, options.pass or ""
+  if not token and not user then return nil end
+  return function (session, given)
+    local ok = session.trusted
+      or token and equal(given.auth_token, token)
+      or user and equal(given.user, user) and equal(given.pass or "", pass)
+    if not ok then return false end
+    session.authorized = true
+    return true
+  end
+end
+
+---The user that this process runs as, as the kernel tells it to peers.
+---@return integer? uid  nil, message, code
+function credentials.uid()
+  local a, b, code = ipc.socket.pair()
+  if not a then return nil, b, code end
+  local cred, message
+  cred, message, code = a:peercred()
+  a:close()
+  b:close()
+  if not cred then return nil, message, code end
+  return cred.uid
+end
+
+---Writes the token to a file that nobody else can read, whatever the umask says.
+---@param path string
+---@param token string
+---@return true? ok, string? message, string? code
+function credentials.save(path, token)
+  local temporary = os.tmpname() -- made by mkstemp(3): mode 0600
+  local file, message = io.open(temporary, "w")
+  if not file then return nil, message, "EIO" end
+  file:write(token, "\n")
+  file:close()
+  if os.rename(temporary, path) then return true end
+  -- another file system
+  local process, code
+  process, message, code = ipc.process.spawn { "mv", "-f", "--", temporary, path, stdin = "null" }
+  local status = process and process:wait(10)
+  if process then process:close() end
+  if status and status.ok then return true end
+  os.remove(temporary)
+  return nil, message or "broker.listen " .. path .. ": cannot write the token", code or "EIO"
+end
+
+return credentials

@@ -1,0 +1,552 @@
+--- ipc.connect: a client of a message broker, ipc.broker or any NATS server.
+-- In the tasks of an ipc.loop every wait suspends the task alone, and messages go to functions by themselves; in a plain
+-- script messages are handed out while a call waits, or in client:run().
+-- SPDX-License-Identifier: MIT
+
+local ipc = require "lipc"
+local Message = require "lipc.client.message"
+local connection = require "lipc.client.connection"
+local credentials = require "lipc.broker.credentials"
+local headers = require "lipc.proto.headers"
+local nats_client = require "lipc.proto.nats_client"
+local parse_url = require("lipc.client.url").parse
+local subscription = require "lipc.client.subscription"
+
+local forks = require("lipc.core").wait().forks
+local now, huge = ipc.now, math.huge
+local current_task = connection.current_task
+
+-- While so much has come that nobody takes, no more is read: the server then holds back who publishes.
+local HELD_BYTES = 8 << 20
+local HELD_MESSAGES = 65536
+
+-- The size of the buffer that setvbuf("full") makes.
+local BUFFER = 32768
+
+local Client = {}
+Client.__index = Client
+Client.__name = "lipc.client"
+
+local function fail(operation, object, message, code)
+  return nil, ("client:%s %s: %s"):format(operation, object, message), code
+end
+
+local function check(self, name)
+  if getmetatable(self) ~= Client then
+    error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
+  end
+end
+
+function connection.check_timeout(timeout, arg, name)
+  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+    error(("bad argument #%d to '%s' (timeout in seconds expected)"):format(arg, name), 3)
+  end
+  return timeout
+end
+local check_timeout = connection.check_timeout
+
+local function check_string(value, arg, name)
+  if type(value) ~= "string" then
+    if type(value) == "number" then return tostring(value) end
+    error(("bad argument #%d to '%s' (string expected, got %s)"):format(arg, name, type(value)), 3)
+  end
+  return value
+end
+
+local function check_options(options, arg, name, known)
+  if options == nil then return {} end
+  if type(options) ~= "table" then
+    error(("bad argument #%d to '%s' (table expected, got %s)"):format(arg, name, type(options)), 3)
+  end
+  for key, value in pairs(options) do
+    local kind = known[key]
+    if not kind then
+      error(("bad argument #%d to '%s' (unknown option '%s')"):format(arg, name, tostring(key)), 3)
+    elseif type(value) ~= kind or kind == "number" and not (value >= 0) then
+      error(("bad argument #%d to '%s' (option '%s': %s expected, got %s)"):format(arg, name, key,
+        kind == "number" and "number, not negative," or kind, type(value)), 3)
+    end
+  end
+  return options
+end
+
+-- What the parts of the client call
+
+-- Whether anybody waits for what comes.
+function Client:_interested()
+  return self.functions > 0 or self.waiting > 0
+end
+
+function Client:_full()
+  if self.held < HELD_MESSAGES and self.held_bytes < HELD_BYTES or self.asking > 0 then return false end
+  self.was_full = true
+  return true
+end
+
+-- Hands out what one read has brought.
+function Client:_deliver()
+  local ready, count = self.ready, self.ready_count
+  local loop = ipc.loop.current()
+  if not (loop and loop.busy) then loop = nil end
+  self.ready_count = 0
+  for i = 1, count do
+    local sub = ready[i]
+    ready[i] = nil
+    sub.marked = false
+    subscription.deliver(sub, loop)
+  end
+end
+
+-- Something went wrong that no call can report.
+function Client:_report(message, code)
+  local handler = self.error_handler
+  if not handler then
+    self.async_message, self.async_code = message, code
+    return
+  end
+  local loop = ipc.loop.current()
+  if loop and loop.busy then
+    loop:wrap(handler, message, code)
+  else
+    self.reports[#self.reports + 1] = { message, code }
+  end
+end
+
+-- A function that messages are given to has failed.
+function Client:_failed(problem)
+  local loop = ipc.loop.current()
+  loop = loop and loop.busy and loop
+  if self.error_handler then return self:_report(problem, "ERROR") end
+  if loop then
+    loop:wrap(error, problem, 0)
+  else
+    self.failures[#self.failures + 1] = problem
+  end
+end
+
+-- The client is closed, by whomever.
+function Client:_ended()
+  local subs = {}
+  for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
+  for _, sub in ipairs(subs) do
+    sub.dropped = true
+    subscription.finish(sub)
+  end
+  for waiter in pairs(self.waiters) do
+    waiter.done = true
+    if waiter.task then waiter.task.loop.wake(waiter.task) end
+  end
+  connection.nudge(self)
+end
+
+-- In a plain script: calls the functions, and the error handler.
+local function dispatch(self)
+  if self.held > 0 and self.functions + self.leaving > 0 then
+    for sub in pairs(self.with_function) do
+      if sub.tail > 0 then subscription.dispatch(sub) end
+      if sub.ended and sub.tail == 0 then
+        self.with_function[sub] = nil
+        self.leaving = self.leaving - 1
+      end
+    end
+  end
+  while self.reports[1] do
+    local report = table.remove(self.reports, 1)
+    self.error_handler(report[1], report[2])
+  end
+  if self.failures[1] then error(table.remove(self.failures, 1), 0) end
+end
+
+-- Waits until waiter.done or the deadline.
+function Client:_wait(waiter, deadline)
+  local task = current_task()
+  if self.generation ~= forks() then connection.abandon(self) end
+  if task then
+    waiter.task = task
+    self.waiting = self.waiting + 1
+    self.waiters[waiter] = true
+    local _ <close> = setmetatable({}, { __close = function ()
+      self.waiters[waiter] = nil
+      self.waiting = self.waiting - 1
+      if not self:_interested() then connection.nudge(self) end
+    end })
+    connection.watch(self, task.loop)
+    local wait = task.loop.wait
+    local till = deadline < huge and deadline or nil
+    while not waiter.done and self.state ~= "closed" and (not till or now() < till) do
+      wait(nil, nil, till)
+    end
+  else
+    while not waiter.done and self.state ~= "closed" do
+      connection.pump(self, deadline)
+      dispatch(self)
+      if not waiter.done and deadline < huge and now() >= deadline then break end
+    end
+  end
+end
+
+-- Writes what must not stay gathered in a plain script.
+function Client:_send()
+  if self.proto.pending > self.threshold or self.threshold == 0 then connection.push(self) end
+  return true
+end
+
+-- ---- publishing ----
+
+local PUBLISH_OPTIONS = { reply = "string", headers = "table" }
+
+local function encode_headers(fields, name)
+  local ok, block = pcall(headers.encode, fields)
+  if not ok then error(("bad argument #4 to '%s' (option 'headers': %s)"):format(name, block), 3) end
+  return block
+end
+
+function Client:publish(subject, data, options)
+  if getmetatable(self) ~= Client then check(self, "publish") end
+  if type(subject) ~= "string" then check_string(nil, 2, "publish") end
+  if type(data) ~= "string" then data = check_string(data, 3, "publish") end
+  local reply, block
+  if options then
+    check_options(options, 4, "publish", PUBLISH_OPTIONS)
+    reply, block = options.reply, options.headers and encode_headers(options.headers, "publish")
+  end
+  if not self.socket and self.state ~= "closed" then
+    local ok, message, code = connection.offline(self, #data + #subject + 16)
+    if not ok then return fail("publish", subject, message, code) end
+  end
+  local proto = self.proto
+  local ok, message, code = proto:publish(subject, data, reply, block)
+  if not ok then
+    if self.state == "closed" then message, code = self.close_message, self.close_code end
+    return fail("publish", subject, message, code)
+  end
+  if proto.pending > self.threshold then
+    ok, message, code = connection.push(self)
+    if not ok then return fail("publish", subject, message, code) end
+  end
+  return true
+end
+
+function Client:setvbuf(mode, size)
+  check(self, "setvbuf")
+  if mode ~= "no" and mode ~= "full" then error("bad argument #2 to 'setvbuf' (\"no\" or \"full\" expected)", 2) end
+  if size ~= nil and (math.type(size) ~= "integer" or size < 1) then
+    error("bad argument #3 to 'setvbuf' (positive integer expected)", 2)
+  end
+  self.buffered = mode == "full" and (size or BUFFER) or nil
+  self.threshold = self.buffered or 0
+  if self.state ~= "closed" then
+    local ok, message, code = connection.push(self)
+    if not ok then return fail("setvbuf", self.server.name, message, code) end
+  end
+  return self
+end
+
+-- ---- subscribing ----
+
+local SUBSCRIBE_OPTIONS = { queue = "string", max = "number" }
+
+function Client:subscribe(subject, options, fn)
+  check(self, "subscribe")
+  check_string(subject, 2, "subscribe")
+  if fn == nil and type(options) == "function" then options, fn = nil, options end
+  options = check_options(options, 3, "subscribe", SUBSCRIBE_OPTIONS)
+  if fn ~= nil and type(fn) ~= "function" then
+    error(("bad argument #4 to 'subscribe' (function expected, got %s)"):format(type(fn)), 2)
+  end
+  if options.max and (math.type(options.max) ~= "integer" or options.max < 1) then
+    error("bad argument #3 to 'subscribe' (option 'max': positive integer expected)", 2)
+  end
+  if self.generation ~= forks() then connection.abandon(self) end
+  if self.state ~= "connected" and self.state ~= "reconnecting" then
+    return fail("subscribe", subject, self.close_message or self.state, self.close_code or "ECANCELED")
+  end
+  local sub = subscription.new(self, subject, fn)
+  local inner
+  local function receive(to, reply, data, block)
+    local tail = sub.tail + 1
+    sub.tail = tail
+    sub[tail] = setmetatable({ subject = to, data = data, reply = reply, client = self, header_block = block }, Message)
+    self.held = self.held + 1
+    self.held_bytes = self.held_bytes + #data
+    if not sub.marked then
+      sub.marked = true
+      local count = self.ready_count + 1
+      self.ready_count = count
+      self.ready[count] = sub
+    end
+    local max = inner.max
+    if max and inner.received >= max then
+      if fn then self.leaving = self.leaving + 1 end
+      sub.unsubscribed = true
+      subscription.finish(sub)
+    end
+  end
+  local message, code
+  inner, message, code = self.proto:subscribe(subject, options.queue, receive, options.max)
+  if not inner then return fail("subscribe", subject, message, code) end
+  sub.inner = inner
+  self.subscriptions[sub] = true
+  if fn then
+    self.functions = self.functions + 1
+    self.with_function[sub] = true
+    local task = current_task()
+    if task then connection.watch(self, task.loop) end
+  end
+  self:_send()
+  return sub
+end
+
+-- ---- requests ----
+
+local REQUEST_OPTIONS = { headers = "table", timeout = "number" }
+
+function Client:request(subject, data, options)
+  check(self, "request")
+  check_string(subject, 2, "request")
+  data = check_string(data, 3, "request")
+  local timeout, block = options, nil
+  if type(options) == "table" then
+    check_options(options, 4, "request", REQUEST_OPTIONS)
+    timeout = options.timeout
+    block = options.headers and encode_headers(options.headers, "request")
+  end
+  timeout = check_timeout(timeout, 4, "request") or self.timeout
+  if self.generation ~= forks() then connection.abandon(self) end
+  local waiter = {}
+  local token, message, code = self.proto:request(subject, data, block, function (to, reply, answer, header)
+    waiter.done = true
+    if to then
+      waiter.message = setmetatable({ subject = to, data = answer, reply = reply, client = self, header_block = header },
+        Message)
+    else
+      waiter.problem, waiter.code = reply, answer
+    end
+    if waiter.task then waiter.task.loop.wake(waiter.task) end
+  end)
+  if not token then
+    if self.state == "closed" then message, code = self.close_message, self.close_code end
+    return fail("request", subject, message, code)
+  end
+  self.asking = self.asking + 1
+  if self.was_full then connection.nudge(self) end
+  local _ <close> = setmetatable({}, { __close = function ()
+    self.asking = self.asking - 1
+    self.proto:forget(token)
+  end })
+  self:_send()
+  self:_wait(waiter, timeout == huge and huge or now() + timeout)
+  if waiter.message then return waiter.message end
+  if waiter.problem then return fail("request", subject, waiter.problem, waiter.code) end
+  if self.state == "closed" then
+    return fail("request", subject, self.close_message or "closed", self.close_code or "ECANCELED")
+  end
+  return fail("request", subject, "timed out", "ETIMEDOUT")
+end
+
+function Client:inbox()
+  check(self, "inbox")
+  return self.proto:new_inbox()
+end
+
+-- ---- the whole ----
+
+function Client:flush(timeout)
+  check(self, "flush")
+  timeout = check_timeout(timeout, 2, "flush") or self.timeout
+  local deadline = timeout == huge and huge or now() + timeout
+  while self.state ~= "closed" do
+    local waiter = {}
+    if self.generation ~= forks() then connection.abandon(self) break end
+    if self.socket then
+      self.proto:send_ping(function (ok)
+        waiter.done, waiter.ok = true, ok
+        if waiter.task then waiter.task.loop.wake(waiter.task) end
+      end)
+      self:_send()
+    else -- as soon as there is a connection again
+      waiter.poll = true
+    end
+    self.asking = self.asking + 1
+    if self.was_full then connection.nudge(self) end
+    self:_wait(waiter, waiter.poll and math.min(deadline, now() + 0.05) or deadline)
+    self.asking = self.asking - 1
+    if waiter.ok then
+      self.unflushed = self.proto.pending > 0
+      local message, code = self.async_message, self.async_code
+      if message then
+        self.async_message, self.async_code = nil, nil
+        return fail("flush", self.server.name, message, code)
+      end
+      return true
+    end
+    if self.state ~= "closed" and now() >= deadline then
+      return fail("flush", self.server.name, "timed out", "ETIMEDOUT")
+    end
+  end
+  return fail("flush", self.server.name, self.close_message or "closed", self.close_code or "ECANCELED")
+end
+
+function Client:run(seconds)
+  check(self, "run")
+  seconds = check_timeout(seconds, 2, "run")
+  local deadline = seconds and seconds < huge and now() + seconds or huge
+  self.stopped = false
+  if not current_task() then dispatch(self) end
+  local waiter = { run = true }
+  self.runners[waiter] = true
+  local _ <close> = setmetatable({}, { __close = function () self.runners[waiter] = nil end })
+  self:_wait(waiter, deadline)
+  if self.state == "closed" and self.close_code and not self.closed_by_caller then
+    return fail("run", self.server.name, self.close_message, self.close_code)
+  end
+  return true
+end
+
+function Client:stop()
+  check(self, "stop")
+  for waiter in pairs(self.runners) do
+    waiter.done = true
+    if waiter.task then waiter.task.loop.wake(waiter.task) end
+  end
+  return true
+end
+
+function Client:drain(timeout)
+  check(self, "drain")
+  timeout = check_timeout(timeout, 2, "drain") or self.timeout
+  local deadline = timeout == huge and huge or now() + timeout
+  if self.state == "closed" then return true end
+  self.draining = true
+  if self.state == "connected" then self.state = "draining" end
+  local subs = {}
+  for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
+  for _, sub in ipairs(subs) do self.proto:unsubscribe(sub.inner) end
+  local ok, message, code = self:flush(timeout)
+  -- what has come is still handed out
+  local task = current_task()
+  local function busy()
+    for _, sub in ipairs(subs) do
+      if sub.fn and (sub.tail > 0 or sub.calling) then return true end
+    end
+    return false
+  end
+  while ok and busy() do
+    if now() >= deadline then
+      ok, message, code = fail("drain", self.server.name, "timed out", "ETIMEDOUT")
+    elseif task then
+      task.loop.wait(nil, nil, math.min(deadline, now() + 0.005))
+    else
+      dispatch(self)
+    end
+  end
+  local closed, close_message, close_code = self:close()
+  if not ok then return nil, message, code end
+  return closed, close_message, close_code
+end
+
+function Client:status()
+  check(self, "status")
+  return self.state
+end
+
+function Client:url()
+  check(self, "url")
+  return self.server and self.server.name
+end
+
+function Client:settimeout(seconds)
+  check(self, "settimeout")
+  self.timeout = check_timeout(seconds, 2, "settimeout") or huge
+  return self
+end
+
+function Client:onerror(fn)
+  check(self, "onerror")
+  if fn ~= nil and type(fn) ~= "function" then
+    error(("bad argument #2 to 'onerror' (function expected, got %s)"):format(type(fn)), 2)
+  end
+  self.error_handler = fn
+  return self
+end
+
+function Client:close(timeout)
+  if getmetatable(self) ~= Client then check(self, "close") end
+  check_timeout(timeout, 2, "close")
+  if self.state == "closed" then return true end
+  if self.generation ~= forks() then
+    connection.abandon(self)
+    return true
+  end
+  local lost = self.proto.pending > 0 and not self.socket
+  if self.socket and (self.unflushed or self.proto.pending > 0) then
+    lost = not connection.finish_writing(self, now() + (timeout or self.options.timeout))
+  end
+  self.closed_by_caller = true
+  connection.finish(self, "closed", "ECANCELED")
+  if lost then return fail("close", self.server.name, "not everything could be sent", self.last_code or "ETIMEDOUT") end
+  return true
+end
+
+Client.__close = Client.close
+
+function Client:__tostring()
+  return ("lipc.client (%s, %s)"):format(self.server and self.server.name or "no server", self.state)
+end
+
+-- ---- connecting ----
+
+local CONNECT_OPTIONS = {
+  name = "string", user = "string", pass = "string", token = "string", echo = "boolean", verbose = "boolean",
+  pedantic = "boolean", timeout = "number", reconnect = "boolean", reconnect_wait = "number", reconnect_max_wait = "number",
+  max_reconnects = "number", reconnect_buffer = "number", ping_interval = "number", ping_max = "number",
+  max_payload = "number", onerror = "function",
+}
+
+local DEFAULTS = {
+  timeout = 2, reconnect = true, reconnect_wait = 0.05, reconnect_max_wait = 2, max_reconnects = 60,
+  reconnect_buffer = 8 << 20, ping_interval = 120, ping_max = 2,
+}
+
+local client = {}
+
+function client.connect(url, options)
+  if type(url) == "table" and options == nil then url, options = nil, url end
+  if url ~= nil and type(url) ~= "string" then
+    error(("bad argument #1 to 'connect' (URL expected, got %s)"):format(type(url)), 2)
+  end
+  check_options(options, 2, "connect", CONNECT_OPTIONS)
+  local settings = {}
+  for name, value in pairs(DEFAULTS) do settings[name] = value end
+  for name, value in pairs(options or {}) do settings[name] = value end
+  if not url then
+    local path, message, code = ipc.broker.default_path()
+    if not path then return nil, message, code end
+    url = "unix://" .. path
+  end
+  local servers, problem = parse_url(url)
+  if not servers then error(("bad argument #1 to 'connect' (%s)"):format(problem), 2) end
+
+  local self = setmetatable({
+    options = settings, servers = servers, next_server = 1, state = "connecting", generation = forks(),
+    timeout = huge, threshold = 0, held = 0, held_bytes = 0, asking = 0, waiting = 0, functions = 0, leaving = 0,
+    subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, reports = {},
+    failures = {}, attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,
+  }, Client)
+  self.proto = nats_client.new {
+    unique = credentials.random(11), name = settings.name, echo = settings.echo, verbose = settings.verbose,
+    pedantic = settings.pedantic, version = "0.1.0", max_payload = settings.max_payload,
+    on_data = function () connection.schedule(self) end,
+    on_error = function (_, text, code, fatal)
+      if not fatal then self:_report(text, code) end
+    end,
+  }
+  local ok, message, code = connection.establish(self)
+  if not ok then
+    self.state = "closed"
+    return nil, "connect " .. (message or "no server"), code
+  end
+  return self
+end
+
+return client

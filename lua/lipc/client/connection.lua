@@ -1,0 +1,459 @@
+-- connection.lua - the client's connection: finds a server, moves bytes, finds another one when it is lost; internal.
+-- In a task of a loop a reading task and a writing task do the work while there is something to wait for; elsewhere whoever
+-- calls does it.  A connection belongs to the process that made it.    SPDX-License-Identifier: MIT
+
+local ipc = require "lipc"
+local waiting = require "lipc.loop.waiting"
+
+local managed = waiting.managed
+local forks = require("lipc.core").wait().forks
+local now, huge = ipc.now, math.huge
+local current_loop = ipc.loop.current
+local running, isyieldable = coroutine.running, coroutine.isyieldable
+
+local READ_SIZE = 65536
+local WRITE_SIZE = 1 << 18
+
+-- Above so many bytes gathered they are written at once, and above the second bound the publisher waits.
+local GATHER = 32768
+local HIGH_WATER = 1 << 18
+
+-- A plain script that cannot write looks so often whether there is something to read: the server may wait for just that.
+local SLICE = 0.02
+
+local connection = {}
+
+---The running task, when this may wait as one.
+---@return table? task
+function connection.current_task()
+  local co = running()
+  local task = managed[co]
+  if task and task.loop.current == task and isyieldable() then return task end
+  return nil
+end
+local current_task = connection.current_task
+
+-- The tasks wait for the descriptor themselves: by this the socket learns that it has to tell when it is closed.
+local function introduce(self, loop)
+  local socket = self.socket
+  if not socket or not loop.poller or self.known_socket == socket and self.known_loop == loop then return end
+  self.known_socket, self.known_loop = socket, loop
+  loop.poller:add(socket, "r")
+  loop.poller:add(self.fd, "r")
+end
+
+-- Establishing
+
+local function note(self, message, code)
+  self.last_error, self.last_code = message, code
+end
+
+-- Speaks with a server until it has accepted us.
+local function greet(self, socket, server, deadline)
+  local proto = self.proto
+  while proto.state ~= "ready" do
+    local left = deadline - now()
+    if left <= 0 then return nil, server.name .. ": timed out", "ETIMEDOUT" end
+    local data, message, code = socket:readsome(READ_SIZE, left)
+    if not data then
+      return nil, code == "EOF" and server.name .. ": the server closed the connection" or message,
+        code == "EOF" and "ECONNRESET" or code
+    end
+    if self.proto ~= proto or proto.state == "closed" then return nil, "closed", "ECANCELED" end
+    local open = proto:feed(data)
+    if not open then return nil, server.name .. ": " .. tostring(proto.failure), proto.failure_code or "EPROTO" end
+    if proto.server_info.tls_required then return nil, server.name .. ": the server wants TLS", "ENOTSUP" end
+    if proto.state ~= "ready" then
+      local greeting = proto:take()
+      if greeting ~= "" then
+        socket:settimeout(math.max(0, deadline - now()))
+        local ok
+        ok, message, code = socket:write(greeting)
+        if not ok then return nil, message, code end
+        proto:wrote(#greeting)
+      end
+    end
+  end
+  return true
+end
+
+-- Tries one server.
+local function try(self, server, deadline)
+  local proto, options = self.proto, self.options
+  proto.options.user = server.user or options.user
+  proto.options.pass = server.pass or options.pass
+  proto.options.auth_token = server.token or options.token
+  local left = math.max(0, deadline - now())
+  local socket, message, code
+  if server.path then
+    socket, message, code = ipc.socket.connect { path = server.path, timeout = left }
+  else
+    socket, message, code = ipc.socket.connect { host = server.host, port = server.port, nodelay = true, timeout = left }
+  end
+  if not socket then return nil, message, code end
+  local ok
+  ok, message, code = greet(self, socket, server, deadline)
+  if not ok then
+    socket:close()
+    proto:reset()
+    return nil, message, code
+  end
+  socket:settimeout(0)
+  self.socket, self.fd = socket, socket:fd()
+  self.server = server
+  self.state = self.draining and "draining" or "connected"
+  -- At the end of the state finalisers run in the reverse order of creation: this one while the socket still lives.
+  self.guard = setmetatable({}, { __gc = function () connection.last_flush(self) end })
+  return true
+end
+
+---Connects to the first server that answers, beginning behind the last one that did.
+function connection.establish(self)
+  self.connecting = true
+  local servers, count = self.servers, #self.servers
+  local ok, message, code
+  for i = 1, count do
+    local index = (self.next_server + i - 2) % count + 1
+    ok, message, code = try(self, servers[index], now() + self.options.timeout)
+    if ok or self.state == "closed" then
+      self.next_server = index % count + 1
+      break
+    end
+  end
+  self.connecting = false
+  if ok and self.state == "closed" then -- closed while it was being made
+    self.socket:close()
+    self.socket = nil
+    return nil, "closed", "ECANCELED"
+  end
+  if ok then
+    self.attempts, self.pause = 0, self.options.reconnect_wait
+    if self.watcher_loop then introduce(self, self.watcher_loop) end
+    if self.proto.count > 0 then connection.schedule(self) end
+    return true
+  end
+  return nil, message, code
+end
+
+---The connection is of no use any more.
+function connection.lost(self, message, code)
+  local socket = self.socket
+  if not socket then return end
+  self.socket, self.fd, self.chunk, self.known_socket = nil, nil, nil, nil
+  socket:close()
+  if self.state == "closed" then return end
+  note(self, message, code)
+  if not self.options.reconnect then return connection.finish(self, message, code) end
+  self.state = "reconnecting"
+  self.attempts, self.pause = 0, self.options.reconnect_wait
+  self.next_attempt = now()
+  self.proto:reset()
+  self:_report(message, code)
+end
+
+---The end of the client, once.
+function connection.finish(self, message, code)
+  if self.state == "closed" then return end
+  self.state = "closed"
+  local socket = self.socket
+  self.socket, self.fd, self.chunk, self.guard = nil, nil, nil, nil
+  if socket then socket:close() end
+  self.close_message, self.close_code = message, code
+  self.proto:close(message)
+  self:_ended()
+end
+
+-- One more attempt, when its time has come.  Returns when to come again, or nil when there is nothing more to try.
+local function attempt(self)
+  local options = self.options
+  if now() < self.next_attempt then return self.next_attempt end
+  self.attempts = self.attempts + 1
+  local ok, message, code = connection.establish(self)
+  if ok or self.state == "closed" then return nil end
+  note(self, message, code)
+  if self.attempts >= options.max_reconnects then
+    connection.finish(self, message, code)
+    return nil
+  end
+  self.next_attempt = now() + self.pause * (0.5 + math.random() / 2)
+  self.pause = math.min(2 * self.pause, options.reconnect_max_wait)
+  return self.next_attempt
+end
+
+-- Writing
+
+---Writes what is gathered as far as it goes.
+---@return boolean? all  nil: the connection is lost
+function connection.write_some(self)
+  local proto = self.proto
+  while true do
+    local chunk = self.chunk
+    if not self.socket then return nil end
+    if not chunk then
+      if proto.count == 0 then return true end
+      chunk = proto:take()
+      self.offset = 0
+    end
+    local offset, length = self.offset, #chunk
+    local piece = chunk
+    if offset > 0 or length > WRITE_SIZE then piece = chunk:sub(offset + 1, offset + WRITE_SIZE) end
+    local ok, message, code, written = self.socket:write(piece)
+    if ok then
+      offset = offset + #piece
+      proto:wrote(#piece)
+      self.chunk, self.offset = offset < length and chunk or nil, offset
+    elseif code == "ETIMEDOUT" then
+      proto:wrote(written)
+      self.chunk, self.offset = chunk, offset + written
+      return false
+    else
+      connection.lost(self, message, code)
+      return nil
+    end
+  end
+end
+local write_some = connection.write_some
+
+-- The task that writes once a turn of the loop, while there is something to write.
+local function write_task(self)
+  local loop, me = ipc.loop.current()
+  while self.state ~= "closed" and self.writer == me do
+    if self.socket then
+      local all = write_some(self)
+      if all then break end
+      if all == false then loop.wait(self.fd, "w", nil) end
+    elseif self.connecting or self.reader then
+      break -- whoever connects calls us again
+    else
+      local at = attempt(self)
+      if at then loop.wait(nil, nil, at) end
+    end
+  end
+  if self.writer == me then self.writer = nil end
+end
+
+local function want_writer(self, loop)
+  local writer = self.writer
+  if writer and writer.loop == loop and writer.state ~= "done" then return end
+  introduce(self, loop)
+  self.writer = loop:wrap(write_task, self)
+end
+
+---There is something to write: a task of a loop leaves it to the end of the turn, a plain script writes at once.
+function connection.schedule(self)
+  if self.connecting or self.state == "closed" then return end
+  self.unflushed = true
+  local loop = current_loop()
+  if loop and loop.busy then
+    self.threshold = GATHER
+    want_writer(self, loop)
+  else
+    self.threshold = self.buffered or 0
+  end
+end
+
+-- In slices: what the server wants to say must be heard, or it may never listen.
+local function write_slice(self)
+  local socket, chunk = self.socket, self.chunk
+  local piece = chunk:sub(self.offset + 1, self.offset + WRITE_SIZE)
+  socket:settimeout(SLICE)
+  local ok, message, code, written = socket:write(piece)
+  if self.socket ~= socket then return end
+  socket:settimeout(0)
+  if not ok and code ~= "ETIMEDOUT" then return connection.lost(self, message, code) end
+  if ok then written = #piece end
+  self.proto:wrote(written)
+  self.offset = self.offset + written
+  if self.offset == #chunk then self.chunk = nil end
+  if not ok then connection.read_some(self, 0) end
+end
+
+---More is gathered than should be.
+---@return true? ok, string? message, string? code
+function connection.push(self)
+  local proto = self.proto
+  if self.generation ~= forks() then return connection.abandon(self) end
+  local task = current_task()
+  while self.state ~= "closed" do
+    if not self.socket then return true end -- goes when there is a connection again
+    local all = write_some(self)
+    if all then return true end
+    if all == false then
+      if not task then
+        write_slice(self)
+      elseif proto.pending <= HIGH_WATER then
+        want_writer(self, task.loop)
+        return true
+      else
+        task.loop.wait(self.fd, "w", nil)
+      end
+    end
+  end
+  return nil, self.close_message, self.close_code
+end
+
+---Without a connection so much can be gathered, no more.
+---@param bytes integer
+---@return true? ok, string? message, string? code
+function connection.offline(self, bytes)
+  if self.generation ~= forks() then return connection.abandon(self) end
+  if not self.connecting and not current_task() then attempt(self) end
+  if self.state == "closed" then return nil, self.close_message, self.close_code end
+  if not self.socket and self.proto.pending + bytes > self.options.reconnect_buffer then
+    return nil, "no connection, and the buffer is full", "ENOBUFS"
+  end
+  return true
+end
+
+-- Reading
+
+---Reads once and hands over what came.
+---@param timeout number
+---@return boolean something
+function connection.read_some(self, timeout)
+  local socket, proto = self.socket, self.proto
+  local data, message, code = socket:readsome(READ_SIZE, timeout)
+  if self.socket ~= socket then return true end
+  if data then
+    if not proto:feed(data) then
+      connection.lost(self, tostring(proto.failure), proto.failure_code or "EPROTO")
+    end
+    self:_deliver()
+    return true
+  elseif code ~= "ETIMEDOUT" then
+    connection.lost(self, code == "EOF" and "the server closed the connection" or message,
+      code == "EOF" and "ECONNRESET" or code)
+    return true
+  end
+  return false
+end
+
+-- The task that reads while anybody waits for messages.
+local function read_task(self)
+  local loop, options, proto = self.watcher_loop, self.options, self.proto
+  local next_ping = now() + options.ping_interval
+  while self.state ~= "closed" and self:_interested() do
+    if not self.socket then
+      local at = not self.connecting and attempt(self) or self.connecting and now() + SLICE
+      if at then loop.wait(nil, nil, at) end
+    elseif self:_full() then
+      loop.wait(nil, nil, nil) -- who takes messages wakes us
+    else
+      loop.wait(self.fd, "r", next_ping)
+      if self.socket and self:_interested() then
+        connection.read_some(self, 0)
+        if now() >= next_ping then
+          next_ping = now() + options.ping_interval
+          if proto.pings_out >= options.ping_max then
+            connection.lost(self, "the server does not answer", "ETIMEDOUT")
+          else
+            proto:send_ping()
+          end
+        end
+      end
+    end
+  end
+end
+
+---Sees to it that somebody reads while a task waits, or messages are to be handed to functions.
+function connection.watch(self, loop)
+  if self.reader and self.watcher_loop == loop and self.reader.state ~= "done" then return end
+  if self.reader and self.reader.state ~= "done" then self.reader:cancel() end
+  self.watcher_loop = loop
+  introduce(self, loop)
+  self.reader = loop:wrap(function ()
+    local me = loop.current
+    local _ <close> = setmetatable({}, { __close = function ()
+      if self.reader == me then self.reader = nil end
+    end })
+    read_task(self)
+  end)
+end
+
+---The reading task looks whether it is still wanted.
+function connection.nudge(self)
+  local reader = self.reader
+  if reader then reader.loop.wake(reader) end
+end
+
+---One step of a plain script's wait.
+---@param deadline number
+function connection.pump(self, deadline)
+  if self.generation ~= forks() then return connection.abandon(self) end
+  if not self.socket then
+    if self.connecting then
+      ipc.sleep(SLICE)
+      return
+    end
+    local at = attempt(self)
+    if at then ipc.sleep(math.max(0, math.min(at, deadline) - now())) end
+    return
+  end
+  if self.pumping then -- a coroutine of another scheduler is inside: its turn first
+    ipc.sleep(SLICE / 4)
+    return
+  end
+  local all = write_some(self)
+  if all == nil then return end
+  local timeout = deadline == huge and huge or math.max(0, deadline - now())
+  if all == false and timeout > SLICE then timeout = SLICE end
+  self.pumping = true
+  local ok, problem = pcall(connection.read_some, self, timeout)
+  self.pumping = false
+  if not ok then error(problem, 0) end
+  if self.socket then write_some(self) end
+end
+
+-- The end
+
+---This process was forked from the one the connection belongs to.
+function connection.abandon(self)
+  if self.state ~= "closed" then
+    local socket = self.socket
+    self.socket, self.fd, self.chunk, self.guard = nil, nil, nil, nil
+    self.reader, self.writer, self.watcher_loop = nil, nil, nil
+    if socket then socket:close() end
+    self.state = "closed"
+    self.close_message, self.close_code = "the connection belongs to the parent process", "ENOTCONN"
+    self.proto:close(self.close_message)
+    self:_ended()
+  end
+  return nil, self.close_message, self.close_code
+end
+
+---Writes all that is to be written and, over a network, waits until the server has seen it: closing a socket with unread
+---data would make TCP throw away what is on its way.
+---@param deadline number
+---@return boolean done
+function connection.finish_writing(self, deadline)
+  local done = self.server and self.server.path ~= nil
+  if not done then
+    self.proto:send_ping(function (ok) done = ok or false end)
+  end
+  while self.socket and now() < deadline do
+    local all = write_some(self)
+    if all and done then return true end
+    local task = current_task()
+    if all ~= nil and task then
+      task.loop.wait(self.fd, all and "r" or "rw", deadline)
+      if self.socket and not (all and done) then connection.read_some(self, 0) end
+    elseif all ~= nil then
+      connection.read_some(self, math.min(SLICE, math.max(0, deadline - now())))
+    end
+  end
+  return false
+end
+
+---Collected, or the program ends: what was published must not be lost.
+function connection.last_flush(self)
+  if self.state == "closed" or not self.socket or self.generation ~= forks() then return end
+  if not self.unflushed and self.proto.pending == 0 then return end
+  local loop = current_loop()
+  if loop and loop.busy then
+    write_some(self) -- the server may live in this very loop
+  else
+    pcall(connection.finish_writing, self, now() + self.options.timeout)
+  end
+end
+
+return connection
