@@ -203,6 +203,14 @@ for _, backend in ipairs { "epoll", "poll" } do
       out:close()
     end)
 
+    it("ends the next wait when it is told to, once", function()
+      assert.is_true(p:wake())
+      assert.is_true(p:wake())
+      assert.equal(0, p:timeout())
+      assert.equal(0, p:wait())
+      assert.equal("ETIMEDOUT", (select(3, p:wait(0))))
+    end)
+
     it("waits for nothing but the time when it is empty", function()
       assert.equal("ETIMEDOUT", (select(3, p:wait(0.005))))
     end)

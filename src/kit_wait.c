@@ -75,9 +75,8 @@ static bool each_scheduler (lua_State *L, const char *name, int fd) {
   bool yes = lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE;
   lua_pop(L, 1);
   if (!yes) return false;
-  int status,
-    tries = 3; /* memory may be there the next time, and who is not woken waits for ever */
-  do {
+  int status, tries = 3;
+  do { /* memory may be there the next time, and who is not woken waits for ever */
     lua_pushcfunction(L, ask_schedulers);
     lua_pushlightuserdata(L, &q);
     status = lua_pcall(L, 1, 1, 0);
