@@ -39,6 +39,8 @@ describe("process.run", function()
   end)
 
   it("fails as spawn does", function()
+    collectgarbage()
+    collectgarbage()
     local before = hoststate.take()
     assert.same({ nil, "exec nosuchprogram: No such file or directory", "ENOENT" },
       { process.run { "nosuchprogram" } })
@@ -348,6 +350,8 @@ describe("process.pipeline", function()
   end)
 
   it("starts nothing that stays when a later stage cannot be started", function()
+    collectgarbage()
+    collectgarbage()
     local before = hoststate.take()
     assert.same({ nil, "exec nosuchprogram: No such file or directory", "ENOENT" },
       { process.pipeline { { "sleep", "1000" }, upper, { function() end, fork = true }, { "nosuchprogram" } } })
