@@ -323,7 +323,7 @@ static int l_process_close (lua_State *L) {
   if (lipc_isopen(&pr->h)) {
     if (lua_getiuservalue(L, 1, LIPC_UV_STREAMS) == LUA_TTABLE) {
       for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        struct lipc_handle *s = lipc_testany(L, -1);
+        struct lipc_handle *s = lipc_testany(L, lua_gettop(L));
         if (s != NULL && lipc_isopen(s)) (void)lipc_shut(L, s);
       }
     }

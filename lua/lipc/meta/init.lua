@@ -17,6 +17,8 @@
 ---@field timer lipc.timer.module
 ---@field socket lipc.socket.module
 ---@field signal lipc.signal.module
+---@field poll lipc.poll.module
+---@field loop lipc.loop.module
 local ipc = {}
 
 --- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.

@@ -16,7 +16,7 @@ local function check(p, input, options)
   if options ~= nil and type(options) ~= "table" then misuse(2, "table expected, got %s", type(options)) end
   for k, v in pairs(options or {}) do
     if k ~= "timeout" and k ~= "max" then misuse(2, "unknown option '%s'", tostring(k)) end
-    if type(v) ~= "number" or not (v >= 0) then misuse(2, "option '%s': number expected", k) end
+    if type(v) ~= "number" or v < 0 or v ~= v then misuse(2, "option '%s': number expected", k) end
   end
 end
 

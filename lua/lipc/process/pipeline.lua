@@ -19,7 +19,7 @@ local of_forks = set "fork stdin stdout stderr cwd umask limits nice pdeathsig k
 local function check_number(op, options, name, integer)
   local v = options[name]
   if v == nil then return end
-  if type(v) ~= "number" or not (v >= 0) or (integer and math.type(v) ~= "integer") then
+  if type(v) ~= "number" or v < 0 or v ~= v or (integer and math.type(v) ~= "integer") then
     misuse(op, "option '%s': %s expected, got %s", name, integer and "size" or "seconds",
       type(v) == "number" and tostring(v) or type(v))
   end
