@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -210,6 +211,13 @@ static int l_reap (lua_State *L) {
   return 1;
 }
 
+/* readable(fd) -> boolean, now: as a poller that knows nothing of lipc sees it */
+static int l_readable (lua_State *L) {
+  struct pollfd p = {(int)luaL_checkinteger(L, 1), POLLIN, 0};
+  lua_pushboolean(L, poll(&p, 1, 0) == 1 && p.revents == POLLIN);
+  return 1;
+}
+
 static int l_dup (lua_State *L) {
   lua_pushinteger(L, dup((int)luaL_checkinteger(L, 1)));
   return 1;
@@ -306,6 +314,7 @@ static const luaL_Reg funcs[] = {
   {"waitall", l_waitall},
   {"forkrun", l_forkrun},
   {"reap", l_reap},
+  {"readable", l_readable},
   {"dup", l_dup},
   {"close", l_close},
   {"chdir", l_chdir},
