@@ -7,7 +7,7 @@ describe("under luv", function()
   setup(function()
     uv = require "luv"
     adapter = require "lipc.adapter.luv"
-    adapter.onerror = function(_, traceback) failure = traceback end
+    adapter.onerror(function(_, traceback) failure = traceback end)
   end)
 
   local function new()
@@ -73,6 +73,7 @@ describe("under luv", function()
     adapter.wrap(function(what) error("oops " .. what) end, "here")
     uv.run()
     assert.matches("oops here\nstack traceback:", failure)
+    assert.has_error.matches(function() adapter.onerror(3) end, "bad argument #1 to 'onerror'")
     assert.has_error.matches(function() adapter.wrap(3) end, "bad argument #1 to 'wrap'")
   end)
 end)

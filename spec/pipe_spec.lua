@@ -134,7 +134,7 @@ describe("pipe", function()
           if arg[1] ~= "" and not require("support.probe").deny() then print "no" os.exit() end
           local pid, rfd, wfd = arg[2], arg[3], arg[4]
           local f = assert(io.popen("exec 5</proc/" .. pid .. "/fd/" .. rfd .. " 6>/proc/" .. pid
-            .. "/fd/" .. wfd .. "; " .. arg[-1] .. " -e " .. peer.quote(
+            .. "/fd/" .. wfd .. "; " .. (os.getenv "LUA" or "lua5.4") .. " -e " .. peer.quote(
             "local ipc = require 'lipc' local peer = require 'support.peer' "
             .. "local probe = require 'support.probe' "
             .. "local r, w = ipc.pipe.fromfd(5), ipc.pipe.fromfd(6) "
@@ -296,7 +296,9 @@ describe("pipe", function()
     local p = peer.sh(("exec 2>&1; %s | %s"):format(writer, reader))
     local out, kb = p:read "a", {}
     for who, grown in out:gmatch "(%a+) 65536 (%d+)\n" do kb[who] = tonumber(grown) end
-    assert.is_true(kb.writer and kb.writer < 8192 and kb.reader and kb.reader < 8192, out)
+    assert.is_truthy(kb.writer and kb.reader, out)
+    -- what checks memory keeps freed memory for a while
+    if not slow then assert.is_true(kb.writer < 8192 and kb.reader < 8192, out) end
     p:close()
   end)
 

@@ -116,8 +116,9 @@ describe("a process", function()
   end)
 
   it("has a group that a signal reaches after it has ended itself", function()
+    local silent, open = assert(ipc.pipe.open())
     local p = assert(process.spawn {
-      "sh", "-c", "trap '' TERM; (cat <&3; echo never) & echo $!; exit 0", fds = { [3] = 0 }, stdin = "pipe",
+      "sh", "-c", "trap '' TERM; (cat <&3; echo never) & echo $!; exit 0", fds = { [3] = silent }, stdin = "pipe",
       stdout = "pipe", pgroup = true,
     })
     local pid = p.stdout:read "n"
@@ -126,6 +127,8 @@ describe("a process", function()
     eventually(function() return gone(pid) end)
     assert.is_true(p:wait(60).ok)
     eventually(function() return select(3, p:killgroup(0)) == "ESRCH" end)
+    silent:close()
+    open:close()
     p:close()
   end)
 

@@ -152,4 +152,25 @@ describe("a signal under a loop", function()
     local ok, output = finish()
     assert.is_true(ok, output)
   end)
+
+  it("has its callbacks run by a host's own loop", function()
+    local _, finish = require "support.child".lua [[
+      local probe, signal = require "support.probe", require "lipc".signal
+      local fd = signal.pollfd()
+      assert(fd == signal.pollfd())
+      local n = 0
+      local r = signal.on("SIGUSR1", function() n = n + 1 end)
+      for i = 1, 3 do
+        assert(not probe.readable(fd))
+        os.execute("kill -USR1 " .. signal.getpid())
+        assert(probe.readable(fd) and n == i - 1)
+        assert(signal.dispatch() == 1 and n == i)
+      end
+      assert(not probe.readable(fd))
+      r:close()
+      assert(fd == signal.pollfd() and not probe.readable(fd)) -- the descriptor stays
+    ]]
+    local ok, output = finish()
+    assert.is_true(ok, output)
+  end)
 end)

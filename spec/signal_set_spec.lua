@@ -87,6 +87,10 @@ describe("a queue of signals", function()
     signal.block "SIGUSR1" -- asked for now: it stays
     a:close()
     assert.same({ "SIGUSR1" }, signal.unblock "SIGUSR1")
+    a = assert(signal.set "SIGUSR1")
+    signal.setmask(signal.block "SIGUSR2") -- a mask put back is no wish
+    a:close()
+    assert.same({}, signal.block())
   end)
 
   it("that is closed drops what nobody read", function()

@@ -1,6 +1,7 @@
 -- Descriptors that travel with data: none lost, none leaked; against Python.
 local ipc = require "lipc"
 local socket = ipc.socket
+local hoststate = require "support.hoststate"
 local names = require "support.names"
 local peers = require "support.peers"
 local probe = require "support.probe"
@@ -194,6 +195,15 @@ describe("descriptors over a stream", function()
     socket.closefds(fds)
     loop:close()
     close(a, b)
+  end)
+
+  it("are an error, and no SIGPIPE, when the peer is gone", function()
+    local before = hoststate.take()
+    local a, b = assert(socket.pair())
+    b:close()
+    assert.same({ "EPIPE", 0 }, { select(3, a:sendfds("x", { 0 })) })
+    a:close()
+    assert.same({}, hoststate.diff(before, hoststate.take()))
   end)
 
   it("end with the stream", function()

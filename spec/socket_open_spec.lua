@@ -10,19 +10,7 @@ local function close(...)
   for i = 1, select("#", ...) do (select(i, ...)):close() end
 end
 
--- Runs the script in the host of spec/host/resolver.c; what it prints.
-local function host(script)
-  local path = names.path ".lua"
-  local f = assert(io.open(path, "w"))
-  f:write("local ipc = require 'lipc'\nlocal socket = ipc.socket\n" .. script)
-  f:close()
-  local cpath = os.getenv "LUA_CPATH"
-  -- the host is no program of the sanitizer's
-  if os.getenv "LIPC_SPEC_MODE" == "asan" then cpath = cpath:gsub("build/asan/lib", "build/lib") end
-  local out = peers.done(peers.run("sh", "-c", "LUA_CPATH=$1 exec build/host/resolver \"$2\" 2>&1", "sh", cpath, path))
-  os.remove(path)
-  return out
-end
+local function host(script) return peers.done(peers.host(script)) end
 
 -- A port of 127.0.0.1 where nobody listens.
 local function dead_port()
@@ -246,8 +234,12 @@ until code
 print(code)
 local good = assert(socket.listen { host = "127.0.0.1", port = port })
 answers { "127.0.0.9", "127.0.0.1" }
-local c = assert(socket.connect { host = "many.test", port = port, timeout = 4 })
-print(c:getpeername().host == "127.0.0.1" and "ok")
+local loop = assert(ipc.loop.new())
+loop:run(function()
+  local started = ipc.now()
+  local c = assert(socket.connect { host = "many.test", port = port, timeout = 4 })
+  print(c:getpeername().host == "127.0.0.1" and ipc.now() - started < 4 and "ok")
+end)
 ]])
   end)
 
@@ -263,6 +255,17 @@ release()
 while waiting() > 0 do ipc.sleep(0.001) end
 print(ipc.now() - before >= 0.05)
 ]])
+  end)
+
+  it("leaves the signal mask as it was", function()
+    local out = host [[
+local probe = require "support.probe"
+probe.block(12)
+print(probe.mask())
+assert(socket.resolve { host = "again.test", timeout = 20 } == nil)
+print(probe.mask())
+]]
+    assert.matches("^(%x+)\n%1\n$", out)
   end)
 
   it("may still run when the state is closed", function()
@@ -323,6 +326,38 @@ print(count() - before)
 end)
 
 describe("under the loop", function()
+  it("a socket that had to wait for its connection is forgotten when it is closed", function()
+    local l = assert(socket.listen { port = 0, backlog = 0 })
+    local port = l:getsockname().port
+    local hold, loop = { assert(socket.connect { port = port }) }, assert(ipc.loop.new())
+    local ticks, over = 0, false
+    loop:wrap(function()
+      while not over do
+        ticks = ticks + 1
+        if ticks == 10 then hold[#hold + 1] = l:accept(0) end -- now there is room for the other
+        ipc.sleep(0.001)
+      end
+    end)
+    loop:wrap(function()
+      local c = assert(socket.connect { port = port, timeout = 20 })
+      assert.is_true(ticks > 10)
+      local fd = c:fd()
+      c:close()
+      local r, w = assert(ipc.pipe.open())
+      assert.equal(fd, r:fd()) -- another descriptor of the same number
+      loop:wrap(function()
+        ipc.sleep(0.01)
+        w:write "through"
+      end)
+      assert.equal("through", r:readsome(10, 20))
+      over = true
+      close(r, w)
+    end)
+    loop:run()
+    loop:close()
+    close(l, table.unpack(hold))
+  end)
+
   it("accept and connect suspend only their coroutine", function()
     local path = names.path ".sock"
     local l = assert(socket.listen { path = path, backlog = 0 })

@@ -42,12 +42,14 @@ describe("a listener at a path", function()
   end)
 
   it("is never open to others for a moment", function()
-    -- with a umask that forbids nothing the mode can only come from the socket itself
-    local old = probe.umask(0)
-    local l = assert(socket.listen { path = path })
-    probe.umask(old)
-    assert.equal("600 socket", mode_of(path))
-    l:close()
+    assert.equal("600\n640\n0\n", peers.done(peers.host([[
+      require "support.probe".umask(0)
+      for _, mode in ipairs { 0x180, 0x1a0, 0 } do
+        local l = assert(socket.listen { path = ..., mode = mode })
+        print(("%o"):format(boundmode()))
+        l:close()
+      end
+    ]], path)))
   end)
 
   it("goes when it is closed or collected, and stays with unlink = false", function()
@@ -195,6 +197,35 @@ except OSError as e: print('saw nothing')
       go:close()
       assert.is_false(exists(path))
     end
+  end)
+
+  it("is taken over under a lock, so that nobody does at the same time", function()
+    stale(path)
+    local gate, name = peers.gate()
+    local p = peers.host([[
+      local path, name = ...
+      local gate = assert(socket.connect { abstract = name })
+      holdunlink(gate:fd())
+      local l = assert(socket.listen { path = path }) -- has found that it is dead, and is about to remove it
+      holdunlink(-1)
+      print "listening"
+      local s = assert(l:accept(20))
+      print(s:read "a")
+      l:close()
+    ]], path, name)
+    local hold = assert(gate:accept(20))
+    assert.equal("unlinking", p:read "l")
+    local l, message, code = socket.listen { path = path }
+    assert.is_nil(l)
+    assert.equal("EBUSY", code, message)
+    hold:close()
+    assert.equal("listening", p:read "l")
+    assert.equal("EADDRINUSE", (select(3, socket.listen { path = path })))
+    local c = assert(socket.connect { path = path })
+    assert(c:write "hello")
+    c:close()
+    assert.equal("hello\n", peers.done(p))
+    gate:close()
   end)
 
   it("fails clearly for a directory that does not exist or may not be written", function()

@@ -59,7 +59,9 @@ static int ask_schedulers (lua_State *L) {
     lua_pop(L, 1);
     lua_getfield(L, -1, q->name);
     if (q->fd >= 0) lua_pushinteger(L, q->fd);
-    if (lua_pcall(L, q->fd >= 0, 1, 0) == LUA_OK) yes = q->fd < 0 && lua_toboolean(L, -1);
+    int status = lua_pcall(L, q->fd >= 0, 1, 0);
+    if (status == LUA_ERRMEM) return lua_error(L);
+    if (status == LUA_OK) yes = q->fd < 0 && lua_toboolean(L, -1);
     lua_pop(L, 1);
   }
   lua_pushboolean(L, yes);
@@ -73,10 +75,14 @@ static bool each_scheduler (lua_State *L, const char *name, int fd) {
   bool yes = lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE;
   lua_pop(L, 1);
   if (!yes) return false;
-  lua_pushcfunction(L, ask_schedulers);
-  lua_pushlightuserdata(L, &q);
-  yes = lua_pcall(L, 1, 1, 0) == LUA_OK && lua_toboolean(L, -1);
-  lua_pop(L, 1);
+  int status, tries = 3;
+  do { /* memory may be there the next time, and who is not woken waits for ever */
+    lua_pushcfunction(L, ask_schedulers);
+    lua_pushlightuserdata(L, &q);
+    status = lua_pcall(L, 1, 1, 0);
+    yes = status == LUA_OK && lua_toboolean(L, -1);
+    lua_pop(L, 1);
+  } while (status == LUA_ERRMEM && --tries > 0);
   return yes;
 }
 
@@ -476,7 +482,11 @@ static const struct lipc_class clock_class = {.tname = "(lipc clock)",
                                               .methods = no_methods};
 
 static const luaL_Reg funcs[] = {
-  {"setwaiter", l_setwaiter}, {"now", l_now}, {"forks", l_forks}, {NULL, NULL}};
+  {"setwaiter", l_setwaiter},
+  {"now", l_now},
+  {"forks", l_forks},
+  {NULL, NULL},
+};
 
 int lipc_open_wait (lua_State *L) {
   lipc_register(L, &clock_class, funcs);

@@ -276,10 +276,12 @@ static bool has_more (const struct lipc_handle *h) {
 }
 
 static const luaL_Reg methods[] = {
-  {"add", l_poller_add},   {"modify", l_poller_modify}, {"remove", l_poller_remove},
-  {"wait", l_poller_wait}, {"ready", l_poller_ready},   {"fd", l_poller_fd},
-  {"pollfd", l_poller_fd}, {"stat", l_poller_stat},     {"wake", l_poller_wake},
-  {NULL, NULL}};
+  {"add", l_poller_add},       {"modify", l_poller_modify},
+  {"remove", l_poller_remove}, {"wait", l_poller_wait},
+  {"ready", l_poller_ready},   {"fd", l_poller_fd},
+  {"pollfd", l_poller_fd},     {"stat", l_poller_stat},
+  {"wake", l_poller_wake},     {NULL, NULL},
+};
 static const luaL_Reg *const all_methods[] = {methods, NULL};
 static const struct lipc_class poller_class = {.tname = "lipc.poller",
                                                .label = "poll",
@@ -314,6 +316,9 @@ static int l_poll_open (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {{"open", l_poll_open}, {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"open", l_poll_open},
+  {NULL, NULL},
+};
 
 int lipc_open_poll (lua_State *L) { return lipc_register(L, &poller_class, funcs); }

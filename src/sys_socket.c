@@ -18,8 +18,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#ifndef MSG_CMSG_CLOEXEC
+/* (These names may be enumerators under macros of their own name: the preprocessor can only ask
+** whether they are defined.) */
+#ifdef MSG_CMSG_CLOEXEC
+static const bool fds_need_cloexec = false;
+#else
 #define MSG_CMSG_CLOEXEC 0
+static const bool fds_need_cloexec = true;
 #endif
 
 _Static_assert(sizeof(struct sockaddr_storage) <= sizeof((struct lipcsys_addr *)0)->bytes,
@@ -153,8 +158,9 @@ void lipcsys_addrparts (const struct lipcsys_addr *addr, struct lipcsys_addrpart
 /* ---- making ---- */
 
 #ifndef SOCK_CLOEXEC
-#define SOCK_CLOEXEC  0
-#define SOCK_NONBLOCK 0
+#define SOCK_CLOEXEC             0
+#define SOCK_NONBLOCK            0
+#define accept4(fd, a, n, flags) accept(fd, a, n)
 /* Two steps where one call cannot do it. */
 static int finish (int fd) {
 #ifdef SO_NOSIGPIPE
@@ -239,11 +245,7 @@ int lipcsys_accept (int fd, unsigned io, int *ret_fd, struct lipcsys_addr *ret_p
       if (n == 0) return -EAGAIN;
     }
     size = sizeof peer.bytes;
-#if SOCK_CLOEXEC
     n = accept4(fd, (struct sockaddr *)peer.bytes, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-#else
-    n = accept(fd, (struct sockaddr *)peer.bytes, &size);
-#endif
   } while (n < 0 && is_gone(errno));
   if (n < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
   int r = finish(n);
@@ -361,9 +363,7 @@ static bool take_control (struct msghdr *m, struct lipcsys_recv *r) {
       memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
       if (r->fds != NULL && r->nfds < r->maxfds && r->nfds < LIPC_MAXFDS) {
         r->fds[r->nfds++] = fd;
-#if MSG_CMSG_CLOEXEC == 0
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-#endif
+        if (fds_need_cloexec) fcntl(fd, F_SETFD, FD_CLOEXEC);
       } else {
         close(fd);
         r->cut = true;

@@ -71,8 +71,8 @@ local function expire(self)
     elseif deadline > time then -- it waits anew, for longer
       heap.later(tasks, task, deadline)
     else
-      heap.remove(tasks, task)
       self.wake(task)
+      heap.remove(tasks, task)
     end
     task = tasks[1]
   end
@@ -85,7 +85,7 @@ local function run_queue(self)
   self.spare, self.nspare = queue, n
   for i = 1, n do
     local task = queue[i]
-    queue[i] = nil
+    queue[i] = false
     if task.state == "ready" then
       local co, ok, token = task.co
       task.state = "running"
@@ -112,7 +112,7 @@ local function run_queue(self)
           self.count = count
           self.queue[count] = task
         else
-          task:finish(false, not ok and token or "the coroutine of the task was ended from outside")
+          Task.finish(task, false, not ok and token or "the coroutine of the task was ended from outside")
         end
       end
     end
@@ -162,21 +162,15 @@ local Guard = {
   __close = function(guard)
     local self = guard.loop
     self.running, self.busy, self.current = false, false, nil
-    if self.nspare > 0 then -- the turn broke off: what was not resumed keeps its place
-      local later, n = self.queue, self.count
-      self.queue, self.count = {}, 0
-      for i = 1, self.nspare do
-        if self.spare[i] then
-          self.count = self.count + 1
-          self.queue[self.count] = self.spare[i]
-        end
-      end
-      for i = 1, n do
+    for i = 1, self.nspare do -- the turn broke off: what was not resumed has its turn later
+      local task = self.spare[i]
+      if task then
+        self.spare[i] = false
         self.count = self.count + 1
-        self.queue[self.count] = later[i]
+        self.queue[self.count] = task
       end
-      self.spare, self.nspare = {}, 0
     end
+    self.nspare = 0
   end,
 }
 
@@ -265,7 +259,7 @@ function Loop:close()
   end
   local tasks = self.tasks
   reset(self)
-  for task in pairs(tasks) do task:drop() end
+  for task in pairs(tasks) do Task.drop(task) end
   local poller = self.poller
   self.poller = nil
   return poller:close()

@@ -41,6 +41,18 @@ function peers.lua(code, ...)
   return peers.run("sh", "-c", "ulimit -n 24; exec \"$@\"", "sh", os.getenv "LUA" or "lua5.4", "-e", code, "-", ...)
 end
 
+-- A script in the host of spec/host/sockets.c; ipc and socket are there.
+function peers.host(script, ...)
+  local path = names.path ".lua"
+  local f = assert(io.open(path, "w"))
+  f:write("local ipc = require 'lipc'\nlocal socket = ipc.socket\nos.remove '", path, "'\n", script)
+  f:close()
+  local cpath = os.getenv "LUA_CPATH"
+  -- the host is no program of the sanitizer's
+  if os.getenv "LIPC_SPEC_MODE" == "asan" then cpath = cpath:gsub("build/asan/lib", "build/lib") end
+  return peers.run("sh", "-c", "export LUA_CPATH=\"$1\"; shift; exec build/host/sockets \"$@\" 2>&1", "sh", cpath, path, ...)
+end
+
 function peers.done(p)
   local rest = p:read "a"
   local ok, how, code = p:close()

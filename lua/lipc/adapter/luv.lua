@@ -8,9 +8,10 @@ local ipc = require "lipc"
 local uv = require "luv"
 
 local now = ipc.now
-local running, yield, resume, status = coroutine.running, coroutine.yield, coroutine.resume, coroutine.status
+local running, yield, resume = coroutine.running, coroutine.yield, coroutine.resume
 
 local adapter = {}
+local handler -- of errors
 local polls = {} -- descriptor -> { handle =, mask =, waiting coroutines' records }
 local spare = {} -- timers to use again
 
@@ -30,8 +31,8 @@ local function go(co, ...)
   if ok then return end
   local traceback = debug.traceback(co, tostring(err))
   coroutine.close(co)
-  if adapter.onerror then
-    adapter.onerror(err, traceback)
+  if handler then
+    handler(err, traceback)
   else
     error(traceback, 0) -- as any error in a callback of luv: it is printed and ends the process
   end
@@ -183,6 +184,13 @@ function adapter.wrap(fn, ...)
   ipc.setwaiter(waiter, co)
   wake_soon { co = co, waiting = true }
   return co
+end
+
+function adapter.onerror(fn)
+  if fn ~= nil and type(fn) ~= "function" then
+    error(("bad argument #1 to 'onerror' (function expected, got %s)"):format(type(fn)), 2)
+  end
+  handler = fn
 end
 
 return adapter

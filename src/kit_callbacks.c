@@ -1,6 +1,6 @@
-/* kit_signal.c - signal callbacks of a Lua state, which its waits run; and dispositions.
+/* kit_callbacks.c - signal callbacks of a Lua state, which its waits run; and dispositions.
 ** SPDX-License-Identifier: MIT */
-#include "kit_signal.h"
+#include "kit_callbacks.h"
 
 #include <string.h>
 
@@ -299,14 +299,16 @@ static int l_signal_disposition (lua_State *L) {
   return 1;
 }
 
-const luaL_Reg lipc_signal_callbacks[] = {{"on", l_signal_on},
-                                          {"dispatch", l_signal_dispatch},
-                                          {"pollfd", l_signal_pollfd},
-                                          {"ignore", l_signal_ignore},
-                                          {"default", l_signal_default},
-                                          {"restore", l_signal_restore},
-                                          {"disposition", l_signal_disposition},
-                                          {NULL, NULL}};
+const luaL_Reg lipc_signal_callbacks[] = {
+  {"on", l_signal_on},
+  {"dispatch", l_signal_dispatch},
+  {"pollfd", l_signal_pollfd},
+  {"ignore", l_signal_ignore},
+  {"default", l_signal_default},
+  {"restore", l_signal_restore},
+  {"disposition", l_signal_disposition},
+  {NULL, NULL},
+};
 
 /* ---- the state ---- */
 
