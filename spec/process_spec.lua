@@ -135,6 +135,7 @@ describe("a process", function()
   it("whose status the host took is reported, not waited for", function()
     local out = script([[
       local ipc = require "lipc"
+      assert(ipc.signal.ignore "SIGCHLD") -- not by env: a shell in between would undo it
       local p = assert(ipc.process.spawn { "true" })
       print(p:wait(60))
       print(p:wait(60))
@@ -142,7 +143,7 @@ describe("a process", function()
       print((select(3, ipc.process.run { "true" })))
       print(select(3, ipc.process.spawn { "nosuchprogram" }))
       print(select(3, ipc.process.fork(function() end):wait(60)))
-    ]], "CHLD")
+    ]])
     local line = "nil\tprocess:wait true: No child processes\tECHILD\n"
     assert.equal(line .. line .. "nil\tprocess:kill true: No such process\tESRCH\nECHILD\nENOENT\nECHILD\n", out)
   end)
