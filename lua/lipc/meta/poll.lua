@@ -44,8 +44,13 @@ function Poller:remove(what) end
 --- Waits until members are ready; `ready(1)` to `ready(n)` say which. At most 256 at a time; the others
 --- come with the next wait. -- see epoll_wait(2), poll(2)
 ---@param timeout? number seconds
----@return integer? n, string? message, string? code
+---@return integer? n 0: `wake` has ended it, string? message, string? code
 function Poller:wait(timeout) end
+
+--- Ends the wait that is under way, or else the next one, which then returns 0: for a signal callback or a
+--- finaliser, which runs inside the wait and has made something to do.
+---@return true
+function Poller:wake() end
 
 --- What the last wait found. A hang-up or an error counts as ready in every direction asked for.
 ---@param i integer 1 to what wait returned
