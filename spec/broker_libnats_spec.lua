@@ -26,9 +26,8 @@ describe("broker with libnats", function()
   end
 
   it("does what nats-server does", function()
-    local server = nats.start()
+    local server <close> = nats.start()
     local out, status = run(server.url)
-    server:stop()
     assert.equal(STEPS, out)
     assert.is_true(status.ok)
   end)

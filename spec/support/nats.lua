@@ -36,12 +36,14 @@ function nats.start(configuration)
   end
 
   function server:stop()
+    if self.stopped then return end
+    self.stopped = true
     process:kill "SIGKILL"
     assert(process:wait(SECONDS))
     log:close()
     process:close()
   end
-  return server
+  return setmetatable(server, { __close = server.stop })
 end
 
 -- connect(url) -> socket: a bare connection; nothing is said yet.
