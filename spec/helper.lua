@@ -7,6 +7,9 @@ if not ok then
   error("run the specs by `make test` (TEST=spec/x_spec.lua for one): " .. tostring(hoststate), 0)
 end
 
+-- Keeps the descriptors of its loop for as long as the Lua state lives.
+pcall(require, "luv")
+
 local before, loaded, globals, patience
 
 -- The tests of a file are still referenced here; let go of what they hold.

@@ -74,14 +74,19 @@ struct numeral {
   const char *p;
   size_t i, n;
   bool more; /* ran into the end of the buffer */
+  bool over; /* too long: no numeral */
 };
 
 static bool accept_one (struct numeral *u, const char *set) {
-  if (u->i >= u->n || u->i >= 200) {
-    u->more = u->i >= u->n;
+  if (u->i >= u->n) {
+    u->more = true;
     return false;
   }
-  if (u->p[u->i] == '\0' || strchr(set, u->p[u->i]) == NULL) return false;
+  if (u->over || u->p[u->i] == '\0' || strchr(set, u->p[u->i]) == NULL) return false;
+  if (u->i == 200) {
+    u->over = true;
+    return false;
+  }
   u->i++;
   return true;
 }
@@ -96,7 +101,7 @@ static struct match match_number (const char *p, size_t n, bool last) {
   struct match m = {MORE, 0, 0, 0};
   size_t blank = 0;
   while (blank < n && isspace((unsigned char)p[blank])) blank++;
-  struct numeral u = {p + blank, 0, n - blank, false};
+  struct numeral u = {p + blank, 0, n - blank, false, false};
   const char *digits = "0123456789", *exponent = "eE";
   int count = 0;
   accept_one(&u, "+-");
@@ -118,7 +123,8 @@ static struct match match_number (const char *p, size_t n, bool last) {
   m.take = blank + u.i;
   m.skip = blank;
   m.len = u.i;
-  m.verdict = m.take == n && u.i == 0 ? NOTHING : u.i == 0 ? NONUMBER : FOUND;
+  if (u.i > 0 && !u.over) m.verdict = FOUND;
+  else m.verdict = m.take == n && !u.over ? NOTHING : NONUMBER;
   return m;
 }
 
@@ -210,7 +216,7 @@ static int read_step (lua_State *L, int t) {
     }
     /* all there, or the stream has no more of what the current format wants */
     int top = lua_gettop(L), got = (int)s->format;
-    if (m.verdict == NONUMBER) got++;
+    if (m.verdict == NONUMBER || m.verdict == NOTHING) got++; /* for the blanks before it */
     bool good = take_formats(L, s, 2, got, s->ended) && got == n && r == 0;
     if (!good)
       lipc_failself(L, "read", m.verdict == NOTHING ? -LIPC_EEOF : r < 0 ? r : -LIPC_ENUMBER);

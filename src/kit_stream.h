@@ -20,6 +20,8 @@ typedef struct Stream {
   char *wbuf; /* what waits to be flushed: wbuf[wpos .. wend-1] */
   size_t wcap, wpos, wend;
   enum lipc_vbuf vbuf;
+  bool raises; /* a write whose reader is gone raises, as SIGPIPE ends a program */
+  bool raised; /* it has */
 } Stream;
 
 /* Method lists for lipc_class: read, lines, readsome; write, flush, setvbuf and a close that flushes.

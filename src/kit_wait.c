@@ -45,27 +45,54 @@ static bool push_waiter (lua_State *L) {
   return false;
 }
 
-/* Calls method name of every scheduler with what stands above idx; stops at one that says true. */
-static bool each_scheduler (lua_State *L, const char *name, int fd) {
+struct question {
+  const char *name;
+  int fd; /* the argument; -1: none, and one that says true ends it */
+};
+
+static int ask_schedulers (lua_State *L) {
+  const struct question *q = lua_touserdata(L, 1);
   bool yes = false;
-  int top = lua_gettop(L);
-  luaL_checkstack(L, 8, NULL);
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE) {
-    lua_pushnil(L);
-    while (!yes && lua_next(L, top + 1)) {
-      lua_pop(L, 1);
-      if (lua_getfield(L, -1, name) == LUA_TFUNCTION) {
-        if (fd >= 0) lua_pushinteger(L, fd);
-        if (lua_pcall(L, fd >= 0 ? 1 : 0, 1, 0) == LUA_OK) yes = lua_toboolean(L, -1) && fd < 0;
-      }
-      lua_pop(L, 1);
-    }
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key);
+  lua_pushnil(L);
+  while (!yes && lua_next(L, 2)) {
+    lua_pop(L, 1);
+    lua_getfield(L, -1, q->name);
+    if (q->fd >= 0) lua_pushinteger(L, q->fd);
+    int status = lua_pcall(L, q->fd >= 0, 1, 0);
+    if (status == LUA_ERRMEM) return lua_error(L);
+    if (status == LUA_OK) yes = q->fd < 0 && lua_toboolean(L, -1);
+    lua_pop(L, 1);
   }
-  lua_settop(L, top);
+  lua_pushboolean(L, yes);
+  return 1;
+}
+
+/* Calls a function of every scheduler.  Never raises: who closes must get to the end. */
+static bool each_scheduler (lua_State *L, const char *name, int fd) {
+  struct question q = {name, fd};
+  if (!lua_checkstack(L, 4)) return false;
+  bool yes = lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE;
+  lua_pop(L, 1);
+  if (!yes) return false;
+  int status, tries = 3;
+  do { /* memory may be there the next time, and who is not woken waits for ever */
+    lua_pushcfunction(L, ask_schedulers);
+    lua_pushlightuserdata(L, &q);
+    status = lua_pcall(L, 1, 1, 0);
+    yes = status == LUA_OK && lua_toboolean(L, -1);
+    lua_pop(L, 1);
+  } while (status == LUA_ERRMEM && --tries > 0);
   return yes;
 }
 
 void lipc_cancel (lua_State *L, int fd) { each_scheduler(L, "cancel", fd); }
+
+void lipc_watched (lua_State *L, struct lipc_handle *h) {
+  if (h->watched || h->fd < 0) return;
+  h->watched = true;
+  lipc_cancel(L, h->fd);
+}
 
 void lipc_forgetschedulers (lua_State *L) {
   lua_pushnil(L);
@@ -245,6 +272,11 @@ static double pause_end (int *flags, double deadline) {
   return end < deadline ? end : deadline;
 }
 
+/* A call that need not wait lets the other coroutines run all the same when so many before it, on the
+** same object, have not waited: else one that is always ready would keep the thread for ever. */
+#define STREAK   256
+#define GIVE_WAY 8u /* beside LIPC_IN, LIPC_OUT, LIPC_PAUSE */
+
 static int resumed (lua_State *L, int status, lua_KContext ctx);
 
 static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int tried) {
@@ -268,9 +300,10 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       lua_pushnumber(L, s == HUGE_VAL ? HUGE_VAL : lipcsys_now() + s);
       lua_replace(L, t);
       flags |= HAS_DEADLINE;
+    } else if (lua_tonumber(L, t) < HUGE_VAL && lipcsys_now() >= lua_tonumber(L, t)) {
+      return giveup(L, op, t, -ETIMEDOUT);
     }
     double deadline = lua_tonumber(L, t);
-    if (deadline < HUGE_VAL && lipcsys_now() >= deadline) return giveup(L, op, t, -ETIMEDOUT);
     luaL_checkstack(L, 8, NULL);
     if (op->owns && !queued && !(flags & HAS_GATE)) {
       enter(L, h, op->owns, t + 1);
@@ -281,10 +314,14 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       events &= ~LIPC_PAUSE;
       until = pause_end(&flags, deadline);
     }
+    if (events & GIVE_WAY) {
+      events &= ~GIVE_WAY;
+      until = 0;
+    }
     if (events != 0) h->want = events;
     if (push_waiter(L)) {
-      if (queued) { /* nobody wakes us when the one inside dies there */
-        double look = lipcsys_now() + 0.1;
+      if (queued || h->other >= 0) { /* nobody wakes us when the one inside dies there, or when */
+        double look = lipcsys_now() + 0.1; /* the other descriptor is closed */
         if (look < until) until = look;
       } else if (h->cls->block != NULL && waitfd(h) < 0) {
         until = pause_end(&flags, until);
@@ -292,7 +329,8 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
       lua_getfield(L, -1, "wait");
       lua_pushinteger(L, (lua_Integer)t << FLAGBITS | flags);
       lua_replace(L, -3);
-      if (h->fd >= 0) h->watched = true;
+      h->streak = 0;
+      lipc_watched(L, h);
       if (waitfd(h) >= 0) lua_pushinteger(L, waitfd(h));
       else lua_pushnil(L);
       if (events == 0 || waitfd(h) < 0) lua_pushnil(L);
@@ -330,6 +368,13 @@ static int first (lua_State *L, const struct lipc_op *op, int t, struct lipc_han
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
   if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
+  if (++h->streak >= STREAK) {
+    h->streak = 0;
+    if ((lua_isnil(L, t) ? h->timeout : lua_tonumber(L, t)) > 0 && push_waiter(L)) {
+      lua_pop(L, 1);
+      return drive(L, op, t, 0, lipc_again(GIVE_WAY));
+    }
+  }
   int r = op->step(L, t);
   return r >= 0 ? r : drive(L, op, t, 0, r);
 }
@@ -437,7 +482,11 @@ static const struct lipc_class clock_class = {.tname = "(lipc clock)",
                                               .methods = no_methods};
 
 static const luaL_Reg funcs[] = {
-  {"setwaiter", l_setwaiter}, {"now", l_now}, {"forks", l_forks}, {NULL, NULL}};
+  {"setwaiter", l_setwaiter},
+  {"now", l_now},
+  {"forks", l_forks},
+  {NULL, NULL},
+};
 
 int lipc_open_wait (lua_State *L) {
   lipc_register(L, &clock_class, funcs);

@@ -58,7 +58,13 @@ static int write_again (lua_State *L, int t, size_t done) {
 }
 
 static int write_failed (lua_State *L, size_t done, int err) {
+  Stream *s = lua_touserdata(L, 1);
   lipc_failself(L, "write", err);
+  if (s->raises && err == -EPIPE) {
+    s->raised = true;
+    lua_settop(L, -2);
+    return lua_error(L);
+  }
   lua_pushinteger(L, (lua_Integer)done);
   return 4;
 }
@@ -168,8 +174,7 @@ static int l_stream_write (lua_State *L) {
 static int flush_step (lua_State *L, int t) {
   Stream *s = lua_touserdata(L, 1);
   (void)t;
-  own_buffer(s);
-  int r = flush_some(s);
+  int r = lipc_stream_flushsome(s);
   if (r == -EAGAIN) return lipc_again(LIPC_OUT);
   if (r < 0) return lipc_failself(L, "flush", r);
   lua_pushvalue(L, 1);
@@ -180,27 +185,34 @@ static const struct lipc_op flush_op = {"flush", flush_step, LIPC_OUT, NULL};
 /* s:flush([timeout]) -> s | nil, msg, code: what is left stays buffered */
 static int l_stream_flush (lua_State *L) { return lipc_drive(L, &flush_op, 2); }
 
+static const char *const vbuf_names[] = {"no", "full", "line", NULL};
+
+static int setvbuf_step (lua_State *L, int t) {
+  Stream *s = lua_touserdata(L, 1);
+  enum lipc_vbuf mode = (enum lipc_vbuf)luaL_checkoption(L, 2, NULL, vbuf_names);
+  (void)t;
+  int r = lipc_stream_flushsome(s);
+  if (r == -EAGAIN) return lipc_again(LIPC_OUT);
+  if (r < 0) return lipc_failself(L, "setvbuf", r);
+  size_t cap = mode == LIPC_VBUF_NO ? 0 : (size_t)luaL_optinteger(L, 3, DEFAULTBUF);
+  s->vbuf = LIPC_VBUF_NO; /* in case that there is no memory */
+  s->wbuf = lipc_realloc(L, s->wbuf, s->wcap, cap);
+  s->wcap = cap;
+  s->vbuf = mode;
+  lua_pushvalue(L, 1);
+  return 1;
+}
+static const struct lipc_op setvbuf_op = {"setvbuf", setvbuf_step, LIPC_OUT, NULL};
+
 /* s:setvbuf("no" | "full" | "line"[, size]) -> s | nil, msg, code: writing only; flushes first
 ** -- see setvbuf(3) */
 static int l_stream_setvbuf (lua_State *L) {
-  static const char *const modes[] = {"no", "full", "line", NULL};
-  Stream *s = lipc_stream_check(L, LIPC_OUT);
-  enum lipc_vbuf mode = (enum lipc_vbuf)luaL_checkoption(L, 2, NULL, modes);
+  lipc_stream_check(L, LIPC_OUT);
+  luaL_checkoption(L, 2, NULL, vbuf_names);
   lua_Integer size = luaL_optinteger(L, 3, DEFAULTBUF);
   luaL_argcheck(L, 0 < size && size <= INT_MAX, 3, "size out of range");
-  own_buffer(s);
-  if (s->wend > s->wpos) {
-    int r = flush_some(s);
-    if (r < 0) return lipc_failself(L, "setvbuf", r);
-  }
-  s->vbuf = LIPC_VBUF_NO;
-  size_t cap = mode == LIPC_VBUF_NO ? 0 : (size_t)size;
-  s->wbuf = lipc_realloc(L, s->wbuf, s->wcap, cap);
-  s->wcap = cap;
-  s->wpos = s->wend = 0;
-  s->vbuf = mode;
-  lua_settop(L, 1);
-  return 1;
+  lua_settop(L, 3);
+  return lipc_drive(L, &setvbuf_op, 4);
 }
 
 /* ---- closing ---- */

@@ -57,6 +57,7 @@ struct lipc_handle {
   unsigned forkgen; /* lipcsys_forkgen when it was made */
   int other; /* what the next wait is for instead of fd; -1: fd itself */
   bool watched; /* a poller or scheduler knows the descriptor */
+  unsigned streak; /* calls since the last one that waited */
   double timeout; /* the default in seconds; HUGE_VAL: for ever */
   struct lipc_gate gate[2]; /* of LIPC_IN and LIPC_OUT */
 };
@@ -94,6 +95,11 @@ int lipc_checkfd (lua_State *L, int arg);
 /* For fromfd functions: refuses (misuse) what is no open descriptor; fills h->io and h->access and
 ** leaves storing h->fd to the caller, after its own test of the type. */
 int lipc_adopt (lua_State *L, int arg, struct lipc_handle *h, struct lipcsys_fdinfo *ret_info);
+
+/* The whole of a fromfd whose descriptors are told by one test.  what: "an eventfd", for the message;
+** access: the directions that they are open for. */
+int lipc_fromfd (lua_State *L, const struct lipc_class *cls, bool (*is_one)(int fd),
+                 const char *what, unsigned access);
 
 /* Closes now, without waiting; wakes whoever waits on it.  0 or a negative errno. */
 int lipc_shut (lua_State *L, struct lipc_handle *h);
@@ -151,6 +157,10 @@ struct lipc_state *lipc_getstate (lua_State *L);
 char *lipc_scratch (lua_State *L);
 void lipc_watch (lua_State *L, struct lipc_watch *w);
 void lipc_unwatch (struct lipc_watch *w);
+
+/* A scheduler or poller is about to know this object's descriptor.  The first time, the schedulers
+** forget what they may have kept about another one of that number, which was closed unseen. */
+void lipc_watched (lua_State *L, struct lipc_handle *h);
 
 /* ---- waiting ---- */
 

@@ -2,7 +2,7 @@
 ** and tee are Linux's.  fork: both processes hold both ends, so close the one not used, or the end
 ** of the stream never comes.  close of all writers: end of stream; of all readers: EPIPE.
 ** SPDX-License-Identifier: MIT */
-#include "kit_pipe.h"
+#include "kit_pipebuf.h"
 
 static const luaL_Reg *const reader_lists[] = {lipc_pipe_reads, lipc_stream_reads, NULL};
 static const luaL_Reg *const writer_lists[] = {lipc_pipe_writes, lipc_stream_writes, NULL};
@@ -57,7 +57,11 @@ static int l_pipe_fromfd (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {{"open", l_pipe_open}, {"fromfd", l_pipe_fromfd}, {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"open", l_pipe_open},
+  {"fromfd", l_pipe_fromfd},
+  {NULL, NULL},
+};
 
 int lipc_open_pipe (lua_State *L) {
   lipc_class(L, &reader_class);

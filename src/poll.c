@@ -17,6 +17,7 @@ typedef struct Poller {
   int wake; /* the state's wakefd, as far as it is in the set */
   int n; /* what the last wait found */
   bool fresh; /* and nobody has been told yet */
+  bool woken; /* by p:wake() */
   struct lipcsys_ready ready[MOST];
   int *gone; /* closed members whose objects are still to be let go */
   int ngone, maxgone, nobjects;
@@ -38,6 +39,7 @@ static void forget (struct lipc_watch *w, int fd) {
   Poller *p = (Poller *)((char *)w - offsetof(Poller, watch));
   if (lipcsys_poller_wanted(p->set, fd) == 0) return;
   lipcsys_poller_forget(p->set, fd);
+  if (fd == p->wake) p->wake = -1;
   drop_ready(p, fd);
   if (p->ngone < p->maxgone) p->gone[p->ngone++] = fd;
 }
@@ -95,6 +97,8 @@ static int l_poller_add (lua_State *L) {
   Poller *p = check_poller(L);
   int fd = lipc_checkfd(L, 2);
   unsigned events = check_events(L, 3);
+  struct lipc_handle *h = lipc_testany(L, 2);
+  if (h != NULL) lipc_watched(L, h);
   sync_wake(L, p);
   remember(L, p, 2, fd);
   int r = lipcsys_poller_put(p->set, fd, events);
@@ -106,8 +110,6 @@ static int l_poller_add (lua_State *L) {
     }
     return lipc_failself(L, "add", r);
   }
-  struct lipc_handle *h = lipc_testany(L, 2);
-  if (h != NULL) h->watched = true;
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -158,6 +160,11 @@ static int look (lua_State *L, Poller *p, double seconds) {
 static int wait_step (lua_State *L, int t) {
   (void)t;
   Poller *p = lua_touserdata(L, 1);
+  if (p->woken) {
+    p->woken = false;
+    lua_pushinteger(L, 0);
+    return 1;
+  }
   int r = p->fresh ? 0 : look(L, p, 0);
   if (r == -EINTR || (r == 0 && p->n == 0)) return lipc_again(LIPC_IN);
   if (r < 0) return lipc_failself(L, "wait", r);
@@ -184,10 +191,23 @@ static int wait_over (lua_State *L, int t, int err) {
 static const struct lipc_op wait_op = {"wait", wait_step, 0, wait_over};
 
 /* p:wait([timeout]) -> n | nil, msg, code: waits until some are ready; p:ready(1 .. n) tells which.
-** Those that are always ready, as regular files are, end every wait   -- see epoll_wait(2) */
+** Those that are always ready, as regular files are, end every wait; 0: wake ended it   -- see
+** epoll_wait(2) */
 static int l_poller_wait (lua_State *L) {
   check_poller(L);
   return lipc_drive(L, &wait_op, 2);
+}
+
+/* p:wake() -> true: ends the wait that is under way (the caller is a signal callback, then, or a
+** finaliser), else the next one */
+static int l_poller_wake (lua_State *L) {
+  Poller *p = lipc_checkopen(L, 1);
+  if (!p->woken) {
+    p->woken = true;
+    if (p->h.fd >= 0) lipc_cancel(L, p->h.fd);
+  }
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 /* p:ready(i) -> what, "r" | "w" | "rw": what was added, and for what it is ready; nil: it was removed
@@ -250,12 +270,18 @@ static int release (lua_State *L, struct lipc_handle *h, int fd) {
 }
 
 /* Something is ready that the descriptor does not show. */
-static bool has_more (const struct lipc_handle *h) { return ((const Poller *)h)->fresh; }
+static bool has_more (const struct lipc_handle *h) {
+  const Poller *p = (const Poller *)h;
+  return p->fresh || p->woken;
+}
 
 static const luaL_Reg methods[] = {
-  {"add", l_poller_add},   {"modify", l_poller_modify}, {"remove", l_poller_remove},
-  {"wait", l_poller_wait}, {"ready", l_poller_ready},   {"fd", l_poller_fd},
-  {"pollfd", l_poller_fd}, {"stat", l_poller_stat},     {NULL, NULL}};
+  {"add", l_poller_add},       {"modify", l_poller_modify},
+  {"remove", l_poller_remove}, {"wait", l_poller_wait},
+  {"ready", l_poller_ready},   {"fd", l_poller_fd},
+  {"pollfd", l_poller_fd},     {"stat", l_poller_stat},
+  {"wake", l_poller_wake},     {NULL, NULL},
+};
 static const luaL_Reg *const all_methods[] = {methods, NULL};
 static const struct lipc_class poller_class = {.tname = "lipc.poller",
                                                .label = "poll",
@@ -290,6 +316,9 @@ static int l_poll_open (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {{"open", l_poll_open}, {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"open", l_poll_open},
+  {NULL, NULL},
+};
 
 int lipc_open_poll (lua_State *L) { return lipc_register(L, &poller_class, funcs); }

@@ -62,7 +62,7 @@ static int l_process_spawn (lua_State *L) {
 /* Message handler: the error with its traceback. */
 static int l_traceback (lua_State *L) {
   const char *msg = luaL_tolstring(L, 1, NULL);
-  luaL_traceback(L, L, msg, 1);
+  if (lua_type(L, 1) != LUA_TTABLE) luaL_traceback(L, L, msg, 1);
   return 1;
 }
 
@@ -323,7 +323,7 @@ static int l_process_close (lua_State *L) {
   if (lipc_isopen(&pr->h)) {
     if (lua_getiuservalue(L, 1, LIPC_UV_STREAMS) == LUA_TTABLE) {
       for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        struct lipc_handle *s = lipc_testany(L, -1);
+        struct lipc_handle *s = lipc_testany(L, lua_gettop(L));
         if (s != NULL && lipc_isopen(s)) (void)lipc_shut(L, s);
       }
     }
@@ -381,6 +381,28 @@ static int l_process_isatty (lua_State *L) {
   return 1;
 }
 
+/* groups() -> boolean: internal: killgroup also reaches a group whose leader's status was taken */
+static int l_process_groups (lua_State *L) {
+  lua_pushboolean(L, lipcsys_hasgroupkill());
+  return 1;
+}
+
+/* newstatus(table) -> table: internal: makes it look like a status */
+static int l_process_newstatus (lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  luaL_setmetatable(L, status_tname);
+  return 1;
+}
+
+/* brokenpipe(): internal: ends this forked child as a write to a broken pipe ends a program */
+static int l_process_brokenpipe (lua_State *L) {
+  (void)L;
+  lipcsys_flushstdio(false);
+  (void)raise(SIGPIPE);
+  lipcsys_exitchild(128 + SIGPIPE);
+}
+
 /* Once per collection: takes the status of children that were given up and have ended since. */
 static int l_reaper_gc (lua_State *L) {
   lipcsys_reap();
@@ -390,6 +412,9 @@ static int l_reaper_gc (lua_State *L) {
 
 static const luaL_Reg funcs[] = {
   {"isatty", l_process_isatty},
+  {"groups", l_process_groups},
+  {"newstatus", l_process_newstatus},
+  {"brokenpipe", l_process_brokenpipe},
   {NULL, NULL},
 };
 static const luaL_Reg makers[] = {
@@ -402,7 +427,9 @@ static const luaL_Reg makers[] = {
 int lipc_open_process (lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
+  lipc_class(L, &lipc_process_stream_class);
   lipc_register(L, &lipc_process_class, funcs);
+  luaL_setfuncs(L, lipc_process_stream_funcs, 0);
   lua_pushvalue(L, 1);
   luaL_setfuncs(L, makers, 1);
   if (luaL_newmetatable(L, status_tname)) {

@@ -2,7 +2,7 @@
 #ifndef LIPC_PROCESS_H
 #define LIPC_PROCESS_H
 
-#include "lipc_kit.h"
+#include "kit_stream.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -57,6 +57,10 @@ int lipc_process_failed (lua_State *L, const struct plan *p, const struct lipcsy
 
 /* The number of the signal whose name, "SIGTERM" or "TERM", is at idx; -EINVAL. */
 int lipc_process_signal (lua_State *L, int idx, int *ret_signo);
+
+/* process_stream.c: what Lua functions in pipelines read and write. */
+extern const struct lipc_class lipc_process_stream_class;
+extern const luaL_Reg lipc_process_stream_funcs[];
 
 #pragma GCC visibility pop
 #endif

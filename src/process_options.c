@@ -195,6 +195,8 @@ static void add_opening (struct reader *r, int to, const char *path, const char 
 }
 
 static void add_handle (struct reader *r, struct lipc_handle *h, int to) {
+  Stream *s = lipc_stream_test(h);
+  if (s != NULL && s->wend > s->wpos) (void)lipc_stream_flushsome(s); /* ours comes first */
   if (h->io & LIPC_IO_NONBLOCK) r->p->handles[r->p->nhandles++] = h;
   add_move(r, h->fd, to);
 }

@@ -4,7 +4,7 @@
 ** had come.  close: the disposition becomes again what it was, unless somebody else has changed it; a
 ** queue unblocks what it had blocked.  Closing the Lua state does that for all.
 ** SPDX-License-Identifier: MIT */
-#include "kit_signal.h"
+#include "kit_callbacks.h"
 
 typedef struct Set {
   struct lipc_handle h;
@@ -37,14 +37,14 @@ static int check_signals (lua_State *L, int arg, const char *what, sigset_t *set
   return n;
 }
 
-/* Pushes a list of names. */
+/* Pushes a list of names: of the set, or of all there are. */
 static int push_signals (lua_State *L, const sigset_t *set) {
   lua_Integer n = 0;
   char buf[LIPC_SIGNAME];
   lua_newtable(L);
   for (int s = 1; s < LIPC_NSIG; s++) {
     const char *name = lipcsys_signame(s, buf, sizeof buf);
-    if (name == NULL || sigismember(set, s) != 1) continue;
+    if (name == NULL || (set != NULL && sigismember(set, s) != 1)) continue;
     lua_pushstring(L, name);
     lua_rawseti(L, -2, ++n);
   }
@@ -182,14 +182,7 @@ static int l_signal_pending (lua_State *L) {
 /* ---- names ---- */
 
 /* list() -> list of the names of all signals, in the order of their numbers   -- see signal(7) */
-static int l_signal_list (lua_State *L) {
-  sigset_t all;
-  sigfillset(&all);
-#ifdef SIGRTMIN
-  for (int s = SIGRTMIN; s <= SIGRTMAX; s++) sigaddset(&all, s);
-#endif
-  return push_signals(L, &all);
-}
+static int l_signal_list (lua_State *L) { return push_signals(L, NULL); }
 
 /* number(sig) -> its number here */
 static int l_signal_number (lua_State *L) {
@@ -289,7 +282,10 @@ static int set_release (lua_State *L, struct lipc_handle *h, int fd) {
 }
 
 static const luaL_Reg set_methods[] = {
-  {"receive", l_set_receive}, {"signals", l_set_signals}, {NULL, NULL}};
+  {"receive", l_set_receive},
+  {"signals", l_set_signals},
+  {NULL, NULL},
+};
 static const luaL_Reg *const all_set_methods[] = {set_methods, NULL};
 static const struct lipc_class set_class = {.tname = "lipc.signal.set",
                                             .label = "signal.set",
@@ -313,34 +309,30 @@ static int l_signal_set (lua_State *L) {
 
 /* fromfd(n) -> Set: adopts a descriptor of signalfd(2); which signals are blocked is its maker's affair */
 static int l_signal_fromfd (lua_State *L) {
-  struct lipcsys_fdinfo info;
-  Set *s = lipc_new(L, &set_class);
-  int fd = lipc_adopt(L, 1, &s->h, &info);
-  luaL_argcheck(L, lipcsys_issigfd(fd), 1, "not a signalfd");
-  s->h.access = LIPC_IN;
-  s->h.fd = fd;
-  return 1;
+  return lipc_fromfd(L, &set_class, lipcsys_issigfd, "a signalfd", LIPC_IN);
 }
 
 /* ---- the module ---- */
 
-static const luaL_Reg funcs[] = {{"kill", l_signal_kill},
-                                 {"killpg", l_signal_killpg},
-                                 {"tgkill", l_signal_tgkill},
-                                 {"sigqueue", l_signal_sigqueue},
-                                 {"raise", l_signal_raise},
-                                 {"getpid", l_signal_getpid},
-                                 {"gettid", l_signal_gettid},
-                                 {"block", l_signal_block},
-                                 {"unblock", l_signal_unblock},
-                                 {"setmask", l_signal_setmask},
-                                 {"pending", l_signal_pending},
-                                 {"list", l_signal_list},
-                                 {"number", l_signal_number},
-                                 {"name", l_signal_name},
-                                 {"set", l_signal_set},
-                                 {"fromfd", l_signal_fromfd},
-                                 {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"kill", l_signal_kill},
+  {"killpg", l_signal_killpg},
+  {"tgkill", l_signal_tgkill},
+  {"sigqueue", l_signal_sigqueue},
+  {"raise", l_signal_raise},
+  {"getpid", l_signal_getpid},
+  {"gettid", l_signal_gettid},
+  {"block", l_signal_block},
+  {"unblock", l_signal_unblock},
+  {"setmask", l_signal_setmask},
+  {"pending", l_signal_pending},
+  {"list", l_signal_list},
+  {"number", l_signal_number},
+  {"name", l_signal_name},
+  {"set", l_signal_set},
+  {"fromfd", l_signal_fromfd},
+  {NULL, NULL},
+};
 
 int lipc_open_signal (lua_State *L) {
   lipc_opensignals(L);

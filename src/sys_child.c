@@ -58,6 +58,18 @@ int lipcsys_pidkillgroup (int pidfd, pid_t pgid, bool reaped, int sig) {
   return kill(-pgid, sig) < 0 ? -errno : 0;
 }
 
+bool lipcsys_hasgroupkill (void) {
+#if defined(SYS_pidfd_send_signal) && defined(SYS_pidfd_open)
+  int fd = (int)syscall(SYS_pidfd_open, getpid(), 0u);
+  if (fd < 0) return false;
+  bool has = syscall(SYS_pidfd_send_signal, fd, 0, NULL, LIPC_SIGNAL_GROUP) == 0 || errno != EINVAL;
+  close(fd);
+  return has;
+#else
+  return false;
+#endif
+}
+
 int lipcsys_threads (int *ret_n) {
   struct stat st;
   if (stat("/proc/self/task", &st) < 0) return -errno;
@@ -79,6 +91,7 @@ int lipcsys_pidkillgroup (int pidfd, pid_t pgid, bool reaped, int sig) {
   (void)pidfd, (void)pgid, (void)reaped, (void)sig;
   return -ENOSYS;
 }
+bool lipcsys_hasgroupkill (void) { return false; }
 int lipcsys_threads (int *ret_n) {
   (void)ret_n;
   return -ENOSYS;

@@ -82,8 +82,9 @@ int lipcsys_abspath (const char *path, char *buf, size_t size) {
     n = strlen(buf);
     if (n + 1 < size) buf[n++] = '/';
   }
-  if (strlen(path) >= size - n) return -ENAMETOOLONG;
-  strcpy(buf + n, path);
+  size_t more = strlen(path) + 1;
+  if (more > size - n) return -ENAMETOOLONG;
+  memcpy(buf + n, path, more);
   return 0;
 }
 

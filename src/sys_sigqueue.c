@@ -27,7 +27,7 @@ int lipcsys_sigmask (int how, const sigset_t *set, sigset_t *ret_old) {
     for (struct lipcsys_sigfd *q = queues; q != NULL; q = q->next) {
       if (q->thread != this_thread()) continue;
       for (int s = 1; s < LIPC_NSIG; s++)
-        if (how == SIG_SETMASK || sigismember(set, s) == 1) sigdelset(&q->mine, s);
+        if ((sigismember(set, s) == 1) != (how == SIG_SETMASK)) sigdelset(&q->mine, s);
     }
     lipcsys_signals_unlock();
   }

@@ -18,8 +18,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#ifndef MSG_CMSG_CLOEXEC
+/* (These names may be enumerators under macros of their own name: the preprocessor can only ask
+** whether they are defined.) */
+#ifdef MSG_CMSG_CLOEXEC
+static const bool fds_need_cloexec = false;
+#else
 #define MSG_CMSG_CLOEXEC 0
+static const bool fds_need_cloexec = true;
 #endif
 
 _Static_assert(sizeof(struct sockaddr_storage) <= sizeof((struct lipcsys_addr *)0)->bytes,
@@ -43,7 +48,9 @@ int lipcsys_unixaddr (const char *name, size_t len, bool abstract, struct lipcsy
   u->sun_family = AF_UNIX;
   memcpy(u->sun_path + abstract, name, len);
   a.size = (unsigned)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+#ifdef __linux__
   if (abstract && len == 0) a.size--; /* the kernel is to choose a name */
+#endif
   *ret_addr = a;
   return 0;
 }
@@ -151,8 +158,9 @@ void lipcsys_addrparts (const struct lipcsys_addr *addr, struct lipcsys_addrpart
 /* ---- making ---- */
 
 #ifndef SOCK_CLOEXEC
-#define SOCK_CLOEXEC  0
-#define SOCK_NONBLOCK 0
+#define SOCK_CLOEXEC             0
+#define SOCK_NONBLOCK            0
+#define accept4(fd, a, n, flags) accept(fd, a, n)
 /* Two steps where one call cannot do it. */
 static int finish (int fd) {
 #ifdef SO_NOSIGPIPE
@@ -237,11 +245,7 @@ int lipcsys_accept (int fd, unsigned io, int *ret_fd, struct lipcsys_addr *ret_p
       if (n == 0) return -EAGAIN;
     }
     size = sizeof peer.bytes;
-#if SOCK_CLOEXEC
     n = accept4(fd, (struct sockaddr *)peer.bytes, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-#else
-    n = accept(fd, (struct sockaddr *)peer.bytes, &size);
-#endif
   } while (n < 0 && is_gone(errno));
   if (n < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
   int r = finish(n);
@@ -359,9 +363,7 @@ static bool take_control (struct msghdr *m, struct lipcsys_recv *r) {
       memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
       if (r->fds != NULL && r->nfds < r->maxfds && r->nfds < LIPC_MAXFDS) {
         r->fds[r->nfds++] = fd;
-#if MSG_CMSG_CLOEXEC == 0
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-#endif
+        if (fds_need_cloexec) fcntl(fd, F_SETFD, FD_CLOEXEC);
       } else {
         close(fd);
         r->cut = true;
@@ -408,7 +410,8 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *r) {
       asked = true;
     }
   }
-  if (family == LIPC_AF_UNIX) {
+  bool wanted = family == LIPC_AF_UNIX && (asked || r->fds != NULL);
+  if (wanted) { /* without room for them the kernel drops descriptors itself */
     m.msg_control = c.room;
     m.msg_controllen = CMSG_LEN((size_t)r->maxfds * sizeof(int)) + CMSG_SPACE(64);
   }
@@ -419,12 +422,19 @@ int lipcsys_recvmsg (int fd, int family, int type, struct lipcsys_recv *r) {
   int e = errno;
   if (asked && !had) credentials(fd, false);
   if (n < 0) return e == EWOULDBLOCK ? -EAGAIN : -e;
-  if (family == LIPC_AF_UNIX) any = take_control(&m, r);
-  else r->nfds = 0, r->cut = false;
+  r->nfds = 0;
+  r->cut = false;
+  if (wanted) any = take_control(&m, r);
   r->full = (size_t)n;
   r->n = r->full < r->size ? r->full : r->size;
   r->ended = n == 0 && type != LIPC_SOCK_DGRAM && !(asked && any) && r->size > 0;
-  if (r->from != NULL) r->from->size = m.msg_namelen;
+  if (r->from != NULL) {
+    r->from->size = m.msg_namelen;
+    if (m.msg_namelen == 0) { /* a sender without a name */
+      ((struct sockaddr *)r->from->bytes)->sa_family = (sa_family_t)native_family(family);
+      r->from->size = sizeof(sa_family_t);
+    }
+  }
   return 0;
 }
 

@@ -55,12 +55,19 @@ struct job {
 
 /* ---- in the child ---- */
 
-IN_CHILD static void default_signals (void) {
+/* Those that the C library keeps for its threads too when a program follows: it hides them, but an
+** ignored one would stay ignored. */
+IN_CHILD static void default_signals (bool program) {
   struct sigaction sa, dfl;
+  char zeros[sizeof dfl]; /* for the kernel, whose structure is smaller: SIG_DFL, no flags */
   memset(&dfl, 0, sizeof dfl);
+  memset(zeros, 0, sizeof zeros);
   dfl.sa_handler = SIG_DFL;
-  for (int s = 1; s < NSIG; s++)
-    if (sigaction(s, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL) (void)sigaction(s, &dfl, NULL);
+  for (int s = 1; s < NSIG; s++) {
+    if (program) (void)syscall(SYS_rt_sigaction, s, zeros, NULL, (size_t)(NSIG / 8));
+    else if (sigaction(s, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL)
+      (void)sigaction(s, &dfl, NULL);
+  }
 }
 
 /* The lowest number above all that are assigned. */
@@ -168,7 +175,7 @@ IN_CHILD static int set_deathsig (const struct job *j) {
 IN_CHILD static int prepare (struct job *j) {
   const struct lipcsys_child *c = j->c;
   int e = 0;
-  default_signals();
+  default_signals(c->file != NULL);
   j->stage = LIPC_STAGE_SESSION;
   if (c->session && setsid() < 0) return errno;
   j->stage = LIPC_STAGE_PGROUP;
@@ -193,7 +200,7 @@ IN_CHILD static int prepare (struct job *j) {
 IN_CHILD static int search_exec (const struct lipcsys_child *c, char *const *envp) {
   char full[PATH_MAX];
   size_t flen = strlen(c->file);
-  int e = ENOENT;
+  int e = flen > NAME_MAX ? ENAMETOOLONG : ENOENT;
   for (const char *dir = c->path;; dir++) {
     const char *end = strchrnul(dir, ':');
     size_t dlen = (size_t)(end - dir), n = dlen;

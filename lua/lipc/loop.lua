@@ -34,7 +34,7 @@ local function check_seconds(s, arg, name)
   if type(s) ~= "number" then
     error(("bad argument #%d to '%s' (timeout in seconds expected, got %s)"):format(arg, name, type(s)), 3)
   end
-  if not (s >= 0) then
+  if s < 0 or s ~= s then
     error(("bad argument #%d to '%s' (timeout must not be negative)"):format(arg, name), 3)
   end
   return s
@@ -71,8 +71,8 @@ local function expire(self)
     elseif deadline > time then -- it waits anew, for longer
       heap.later(tasks, task, deadline)
     else
-      heap.remove(tasks, task)
       self.wake(task)
+      heap.remove(tasks, task)
     end
     task = tasks[1]
   end
@@ -85,7 +85,7 @@ local function run_queue(self)
   self.spare, self.nspare = queue, n
   for i = 1, n do
     local task = queue[i]
-    queue[i] = nil
+    queue[i] = false
     if task.state == "ready" then
       local co, ok, token = task.co
       task.state = "running"
@@ -112,7 +112,7 @@ local function run_queue(self)
           self.count = count
           self.queue[count] = task
         else
-          task:finish(false, not ok and token or "the coroutine of the task was ended from outside")
+          Task.finish(task, false, not ok and token or "the coroutine of the task was ended from outside")
         end
       end
     end
@@ -125,10 +125,9 @@ local function report(self)
   local failures = self.failures
   while failures[1] do
     local f = table.remove(failures, 1)
-    if self.onerror_ then
+    if not f.task.taken then -- else somebody joined it in the meantime, and has it
+      if not self.onerror_ then error(type(f.err) == "string" and f.traceback or f.err, 0) end
       self.onerror_(f.err, f.traceback, f.task)
-    else
-      error(type(f.err) == "string" and f.traceback or f.err, 0)
     end
   end
 end
@@ -163,21 +162,15 @@ local Guard = {
   __close = function(guard)
     local self = guard.loop
     self.running, self.busy, self.current = false, false, nil
-    if self.nspare > 0 then -- the turn broke off: what was not resumed keeps its place
-      local later, n = self.queue, self.count
-      self.queue, self.count = {}, 0
-      for i = 1, self.nspare do
-        if self.spare[i] then
-          self.count = self.count + 1
-          self.queue[self.count] = self.spare[i]
-        end
-      end
-      for i = 1, n do
+    for i = 1, self.nspare do -- the turn broke off: what was not resumed has its turn later
+      local task = self.spare[i]
+      if task then
+        self.spare[i] = false
         self.count = self.count + 1
-        self.queue[self.count] = later[i]
+        self.queue[self.count] = task
       end
-      self.spare, self.nspare = {}, 0
     end
+    self.nspare = 0
   end,
 }
 
@@ -222,6 +215,7 @@ end
 function Loop:stop()
   check_loop(self, "stop")
   self.stopped = true
+  if not self.busy then self.poller:wake() end
   return self
 end
 
@@ -265,7 +259,7 @@ function Loop:close()
   end
   local tasks = self.tasks
   reset(self)
-  for task in pairs(tasks) do task:drop() end
+  for task in pairs(tasks) do Task.drop(task) end
   local poller = self.poller
   self.poller = nil
   return poller:close()

@@ -54,4 +54,39 @@ types[#types + 1] = {
   fails = function(e) e:take(0) end,
 }
 
+types[#types + 1] = {
+  name = "lipc.socket.stream",
+  open = function()
+    local a, b = assert(ipc.socket.pair())
+    return a, { b }
+  end,
+  failing = "ipc.socket.pair()",
+  wait = function(s, timeout) return s:readsome(10, timeout) end,
+  ready = function(_, others) assert(others[1]:write "x") end,
+  fails = function(s) s:readsome(1) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.socket.message",
+  open = function()
+    local a, b = assert(ipc.socket.pair { type = "seqpacket" })
+    return a, { b }
+  end,
+  failing = "ipc.socket.datagram { abstract = '' }",
+  wait = function(s, timeout) return s:recv(10, timeout) end,
+  ready = function(_, others) assert(others[1]:send "x") end,
+  fails = function(s) s:recv(1) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.socket.listener",
+  open = function() return assert(ipc.socket.listen { port = 0 }), {} end,
+  failing = "ipc.socket.listen { port = 0 }",
+  wait = function(l, timeout) return l:accept(timeout) end,
+  ready = function(l, others)
+    others[#others + 1] = assert(ipc.socket.connect { port = l:getsockname().port, timeout = 10 })
+  end,
+  fails = function(l) l:accept(0) end,
+}
+
 return types

@@ -10,9 +10,10 @@ local function quote(s)
 end
 peer.quote = quote
 
--- sh(command) -> file: `command` replaces the shell that popen starts where it is a simple one
+-- sh(command[, mode]) -> file, as of io.popen.  A test that fails leaves its peer waiting for something
+-- that never comes, and collecting the file would wait for the peer: so each has a limit.
 function peer.sh(command, mode)
-  return assert(io.popen(command, mode or "r"))
+  return assert(io.popen("exec timeout --foreground 100 sh -c " .. quote(command), mode or "r"))
 end
 
 -- The command line that runs a script with the module in reach; the script removes its own file.
@@ -38,7 +39,16 @@ function peer.run(text, ...)
   return out, p:close()
 end
 
--- The names of the files in a directory's place of /proc: flags of a descriptor, octal, as a number.
+-- example(name, ...) -> its output, true | nil, "exit" | "signal", number
+function peer.example(name, ...)
+  local words = { os.getenv "LUA" or "lua5.4", "examples/" .. name .. ".lua" }
+  for i = 1, select("#", ...) do words[#words + 1] = quote((select(i, ...))) end
+  local p = peer.sh(table.concat(words, " ") .. " 2>&1")
+  local out = p:read "a"
+  return out, p:close()
+end
+
+-- fdflags(fd[, pid]) -> the flags that open(2) and fcntl(2) have set on a descriptor
 function peer.fdflags(fd, pid)
   for line in io.lines(("/proc/%s/fdinfo/%d"):format(pid or "self", fd)) do
     local flags = line:match "^flags:%s*(%d+)"

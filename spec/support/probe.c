@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -169,7 +170,19 @@ static int l_fork (lua_State *L) {
     if (!zombie) sleep(60);
     _exit(0);
   }
+  siginfo_t si;
+  while (zombie && waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT) < 0 && errno == EINTR) continue;
   lua_pushinteger(L, pid);
+  return 1;
+}
+
+/* inchild(f) -> status: calls f in a forked child, which ends without closing the state; waits for it */
+static int l_inchild (lua_State *L) {
+  int status = -1;
+  pid_t pid = fork();
+  if (pid == 0) _exit(lua_pcall(L, lua_gettop(L) - 1, 0, 0) == LUA_OK ? 0 : 1);
+  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  lua_pushinteger(L, status);
   return 1;
 }
 
@@ -184,6 +197,27 @@ static int l_waitall (lua_State *L) {
   (void)L;
   while (wait(NULL) >= 0 || errno == EINTR) {}
   return 0;
+}
+
+/* forkrun() -> 0 in the child, its process id in the parent: a plain fork(2), as a host makes it */
+static int l_forkrun (lua_State *L) {
+  lua_pushinteger(L, fork());
+  return 1;
+}
+
+/* reap(pid) -> status of waitpid(2) */
+static int l_reap (lua_State *L) {
+  int status = -1;
+  while (waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0) < 0 && errno == EINTR) {}
+  lua_pushinteger(L, status);
+  return 1;
+}
+
+/* readable(fd) -> boolean, now: as a poller that knows nothing of lipc sees it */
+static int l_readable (lua_State *L) {
+  struct pollfd p = {(int)luaL_checkinteger(L, 1), POLLIN, 0};
+  lua_pushboolean(L, poll(&p, 1, 0) == 1 && p.revents == POLLIN);
+  return 1;
 }
 
 static int l_dup (lua_State *L) {
@@ -277,8 +311,12 @@ static const luaL_Reg funcs[] = {
   {"ignore", l_ignore},
   {"block", l_block},
   {"fork", l_fork},
+  {"inchild", l_inchild},
   {"forkhere", l_forkhere},
   {"waitall", l_waitall},
+  {"forkrun", l_forkrun},
+  {"reap", l_reap},
+  {"readable", l_readable},
   {"dup", l_dup},
   {"close", l_close},
   {"chdir", l_chdir},

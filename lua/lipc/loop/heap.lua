@@ -1,4 +1,4 @@
---- Tasks ordered by task.key, the earliest first; task.pos is the place in the heap.
+--- Internal to lipc.loop: tasks ordered by task.key, the earliest first; task.pos is the place in the heap.
 local heap = {}
 
 local function up(h, task, i)

@@ -1,4 +1,4 @@
---- A task: a coroutine of a loop, and what has become of it.
+--- A task: a coroutine of a loop, and what has become of it.  Internal to lipc.loop, which makes them.
 local ipc = require "lipc"
 local heap = require "lipc.loop.heap"
 local waiting = require "lipc.loop.waiting"
@@ -32,50 +32,56 @@ local function onfail(err)
   return err
 end
 
+-- The end of every task, once.  What needs memory comes first: when there is none, nothing has happened.
+local function finish(self, ok, ...)
+  local loop, joiners = self.loop, self.joiners
+  local results = pack(...)
+  if not ok and not joiners and not cancelled((...)) then
+    local failures = loop.failures
+    failures[#failures + 1] = { task = self, err = (...), traceback = self.traceback or tostring((...)) }
+  end
+  loop.leave(self)
+  self.state, self.ok, self.results = "done", ok, results
+  self.fn, self.args, self.raise = nil, nil, nil
+  heap.remove(loop.heap, self)
+  loop.tasks[self] = nil
+  loop.alive = loop.alive - 1
+  if not loop.busy then loop.poller:wake() end
+  if joiners then
+    for task in pairs(joiners) do loop.wake(task) end
+  end
+end
+
 local function body(task, fn, args)
   if args then
-    task:finish(xpcall(fn, onfail, unpack(args, 1, args.n)))
+    finish(task, xpcall(fn, onfail, unpack(args, 1, args.n)))
   else
-    task:finish(xpcall(fn, onfail))
+    finish(task, xpcall(fn, onfail))
   end
 end
 
 local function new(loop, fn, ...)
   local co = coroutine.create(body)
   local task = setmetatable({
-    loop = loop, co = co, state = "ready", fn = fn,
+    loop = loop, co = co, state = "ready", fn = fn, ok = false, results = false,
     args = select("#", ...) > 0 and pack(...) or nil,
   }, Task)
   setwaiter(loop.waiter, co)
   managed[co] = task
+  local n, queue, spare = loop.alive + 1, loop.queue, loop.spare
+  if queue[n] == nil then queue[n] = false end -- room for all tasks at once
+  if spare[n] == nil then spare[n] = false end
   loop.tasks[task] = true
-  loop.alive = loop.alive + 1
+  loop.alive = n
   local count = loop.count + 1
   loop.count = count
-  loop.queue[count] = task
+  queue[count] = task
+  if not loop.busy then loop.poller:wake() end
   return task
 end
 
--- The end of every task, once.
-function Task:finish(ok, ...)
-  local loop = self.loop
-  self.state = "done"
-  self.ok = ok
-  self.results = pack(...)
-  self.fn, self.args, self.raise = nil, nil, nil
-  heap.remove(loop.heap, self)
-  loop.tasks[self] = nil
-  loop.alive = loop.alive - 1
-  local joiners = self.joiners
-  if joiners then
-    for task in pairs(joiners) do loop.wake(task) end
-  elseif not ok and not cancelled((...)) then
-    loop.failures[#loop.failures + 1] = { task = self, err = (...), traceback = self.traceback or tostring((...)) }
-  end
-end
-
 -- The loop is closed: nothing will resume this task.
-function Task:drop()
+local function drop(self)
   self.state, self.ok = "done", false
   self.results = pack(setmetatable({ reason = "loop closed" }, Cancelled))
   setwaiter(nil, self.co)
@@ -94,7 +100,7 @@ function Task:cancel(reason)
   if self.state == "done" then return false end
   local err = setmetatable({ reason = reason }, Cancelled)
   if self.fn then
-    self:finish(false, err)
+    finish(self, false, err)
   elseif self.loop.current == self and managed[running()] == self then
     error(err, 0)
   else
@@ -114,6 +120,7 @@ local function outcome(self)
   local results = self.results
   if self.ok then return true, unpack(results, 1, results.n) end
   local err = results[1]
+  self.taken = true
   if cancelled(err) then return nil, tostring(err), "ECANCELED" end
   return nil, err, "ERROR", self.traceback
 end
@@ -141,7 +148,7 @@ end
 
 function Task:join(timeout)
   check_task(self, "join")
-  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+  if timeout ~= nil and (type(timeout) ~= "number" or timeout < 0 or timeout ~= timeout) then
     error("bad argument #1 to 'join' (timeout in seconds expected)", 2)
   end
   timeout = timeout or huge
@@ -168,4 +175,4 @@ function Task:__tostring()
   return ("lipc.loop.task (%s)"):format(self:status())
 end
 
-return { new = new, cancelled = cancelled }
+return { new = new, finish = finish, drop = drop, cancelled = cancelled }

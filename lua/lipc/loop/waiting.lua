@@ -1,4 +1,4 @@
---- How a task waits and is woken: the waiter that lipc calls in a coroutine of a loop, and what it
+--- Internal to lipc.loop: how a task waits and is woken: the waiter that lipc calls in a coroutine of a loop, and what it
 -- keeps about descriptors.  A descriptor stays in the poller after its event was delivered; only an
 -- event that nobody waits for takes the interest back, so that a stream that is read again and again
 -- costs no system call for the waiting.
@@ -12,8 +12,9 @@ local WAIT = {}                                     -- what a waiting coroutine 
 local managed = setmetatable({}, { __mode = "k" })  -- coroutine -> its task
 
 -- Waiters of one descriptor and direction stand in a list in the order in which they came: the table
--- has the first by descriptor, `link` is the field with the next.  No function may be called between
--- reading and writing these fields: a call may run a finaliser, which may cancel.
+-- has the first by descriptor, or false; `link` is the field with the next.  No function may be called
+-- between reading and writing these fields: a call may run a finaliser, which may cancel.  Waking
+-- allocates nothing, so that it cannot fail: slots are made when a wait begins.
 
 local function append(list, fd, task, link)
   local last = list[fd]
@@ -28,7 +29,7 @@ end
 local function unlink(list, fd, task, link)
   local t = list[fd]
   if t == task then
-    list[fd] = task[link]
+    list[fd] = task[link] or false
   else
     while t and t[link] ~= task do t = t[link] end
     if t then t[link] = task[link] end
@@ -39,30 +40,46 @@ end
 local function new(loop)
   local poller = loop.poller
   local readers, writers, others = {}, {}, {}
-  local interest = {} -- what the poller was told: "r", "w" or "rw"
+  local interest = {} -- what the poller was told: "r", "w", "rw" or false
+
+  -- The task waits for its descriptor no longer.
+  local function leave(task)
+    local fd = task.fd
+    if not fd then return end
+    local events = task.events
+    task.fd = nil
+    if events == "r" then
+      if readers[fd] == task and not task.rnext then
+        readers[fd] = false
+      else
+        unlink(readers, fd, task, "rnext")
+      end
+    elseif events == nil then
+      unlink(others, fd, task, "onext")
+    else
+      unlink(writers, fd, task, "wnext")
+      if events == "rw" then unlink(readers, fd, task, "rnext") end
+    end
+  end
 
   -- Makes a waiting task ready.
   local function wake(task)
     if task.state ~= "waiting" then return end
-    local fd = task.fd
-    if fd then
-      local events = task.events
-      task.fd = nil
-      if events == "r" then
-        if readers[fd] == task and not task.rnext then readers[fd] = nil
-        else unlink(readers, fd, task, "rnext") end
-      elseif events == nil then
-        unlink(others, fd, task, "onext")
-      else
-        unlink(writers, fd, task, "wnext")
-        if events == "rw" then unlink(readers, fd, task, "rnext") end
-      end
-    end
+    if task.fd then leave(task) end
     task.state = "ready"
     task.deadline = nil
     local count = loop.count + 1
     loop.count = count
     loop.queue[count] = task
+    if not loop.busy then poller:wake() end
+  end
+
+  local function wake_all(list, fd, link)
+    repeat
+      local task = list[fd]
+      wake(task)
+      if list[fd] == task then list[fd] = task[link] or false end -- one that broke off
+    until not list[fd]
   end
 
   local function watch(fd, events)
@@ -70,6 +87,8 @@ local function new(loop)
     if had then
       if had == "rw" or had == events then return end
       events = "rw"
+    elseif had == nil then
+      readers[fd], writers[fd], interest[fd] = false, false, false
     end
     local ok, message = poller:add(fd, events)
     if not ok then error(message, 0) end
@@ -83,11 +102,10 @@ local function new(loop)
       task.raise = nil
       error(raise, 0)
     end
-    task.state = "waiting"
     task.deadline = deadline
     if deadline then want(loop.heap, task, deadline) end
     if fd then
-      task.fd, task.events = fd, events
+      if events and interest[fd] ~= events then watch(fd, events) end
       if events == "r" then
         if readers[fd] then append(readers, fd, task, "rnext") else readers[fd] = task end
       elseif events == nil then
@@ -96,25 +114,30 @@ local function new(loop)
         append(writers, fd, task, "wnext")
         if events == "rw" then append(readers, fd, task, "rnext") end
       end
-      if events and interest[fd] ~= events then watch(fd, events) end
+      task.fd, task.events = fd, events
     end
+    task.state = "waiting"
     raise = yield(WAIT)
     if raise then error(raise, 0) end
   end
 
   -- Wakes all who wait for the descriptor; it may be about to be closed.
   local function cancel(fd)
-    interest[fd] = nil
-    while readers[fd] do wake(readers[fd]) end
-    while writers[fd] do wake(writers[fd]) end
-    while others[fd] do wake(others[fd]) end
+    local known = interest[fd]
+    if known then interest[fd] = false end
+    if readers[fd] then wake_all(readers, fd, "rnext") end
+    if writers[fd] then wake_all(writers, fd, "wnext") end
+    if others[fd] then
+      wake_all(others, fd, "onext")
+      others[fd] = nil
+    end
+    if known then poller:remove(fd) end
   end
 
-  -- An event in a direction for which nobody waits: no longer wanted.
+  -- An event in directions for which nobody waits: no longer wanted.
   local function disinterest(fd, idle)
-    local had = interest[fd]
-    local rest = had == "rw" and idle ~= "rw" and (idle == "r" and "w" or "r") or nil
-    if had == nil or had == idle then rest = nil end
+    local rest = false
+    if interest[fd] == "rw" and idle ~= "rw" then rest = idle == "r" and "w" or "r" end
     if rest then poller:add(fd, rest) else poller:remove(fd) end
     interest[fd] = rest
   end
@@ -126,25 +149,17 @@ local function new(loop)
       if fd then
         local idle
         if events ~= "w" then
-          if readers[fd] then
-            repeat wake(readers[fd]) until not readers[fd]
-          else
-            idle = "r"
-          end
+          if readers[fd] then wake_all(readers, fd, "rnext") else idle = "r" end
         end
         if events ~= "r" then
-          if writers[fd] then
-            repeat wake(writers[fd]) until not writers[fd]
-          elseif idle or events == "w" or interest[fd] ~= "r" then
-            idle = idle and "rw" or "w"
-          end
+          if writers[fd] then wake_all(writers, fd, "wnext") else idle = idle and "rw" or "w" end
         end
         if idle then disinterest(fd, idle) end
       end
     end
   end
 
-  loop.wake, loop.dispatch, loop.wait = wake, dispatch, wait
+  loop.wake, loop.leave, loop.dispatch, loop.wait = wake, leave, dispatch, wait
   return {
     wait = wait,
     cancel = cancel,

@@ -12,7 +12,13 @@
 ---@class lipc
 ---@field _VERSION string
 ---@field pipe lipc.pipe.module
+---@field fifo lipc.fifo.module
 ---@field eventfd lipc.eventfd.module
+---@field timer lipc.timer.module
+---@field socket lipc.socket.module
+---@field signal lipc.signal.module
+---@field poll lipc.poll.module
+---@field loop lipc.loop.module
 local ipc = {}
 
 --- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
@@ -35,3 +41,27 @@ function ipc.sleep(seconds) end
 --- The monotonic clock. -- see clock_gettime(2)
 ---@return number seconds
 function ipc.now() end
+
+--- What this kernel and this build can do, found by trying. A new table each time.
+---@return lipc.features? features, string? message, string? code
+function ipc.features() end
+
+---@class lipc.features
+---@field RWF_NOSIGNAL boolean writing to a pipe without SIGPIPE -- see pwritev2(2)
+---@field RWF_NOWAIT boolean one attempt that does not block -- see preadv2(2)
+---@field clone3 boolean
+---@field clone_pidfd boolean a descriptor of a child from its first moment -- see clone(2)
+---@field close_range boolean
+---@field epoll boolean
+---@field eventfd boolean
+---@field memfd boolean -- see memfd_create(2)
+---@field mqueue boolean POSIX message queues -- see mq_overview(7)
+---@field ofd_locks boolean record locks of an open file description -- see fcntl(2)
+---@field pidfd boolean -- see pidfd_open(2)
+---@field signalfd boolean
+---@field splice boolean
+---@field timerfd boolean
+---@field kernel string its release, as `uname -r`
+---@field machine string as `uname -m`
+---@field platform "linux"|"macos"|"freebsd"|"openbsd"|"netbsd"|"posix"
+---@field lua string "5.4"

@@ -1,6 +1,6 @@
-/* kit_signal.h - signal arguments, and the callbacks that waits run.  SPDX-License-Identifier: MIT */
-#ifndef LIPC_KIT_SIGNAL_H
-#define LIPC_KIT_SIGNAL_H
+/* kit_callbacks.h - signal arguments, and the callbacks that waits run.  SPDX-License-Identifier: MIT */
+#ifndef LIPC_KIT_CALLBACKS_H
+#define LIPC_KIT_CALLBACKS_H
 
 #include "lipc_kit.h"
 

@@ -1,4 +1,4 @@
-/* features.c - ipc.features(): what this kernel and this build can do.
+/* kit_features.c - ipc.features(): what this kernel and this build can do.
 ** SPDX-License-Identifier: MIT */
 #include "lipc_kit.h"
 

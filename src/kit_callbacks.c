@@ -1,6 +1,6 @@
-/* kit_signal.c - signal callbacks of a Lua state, which its waits run; and dispositions.
+/* kit_callbacks.c - signal callbacks of a Lua state, which its waits run; and dispositions.
 ** SPDX-License-Identifier: MIT */
-#include "kit_signal.h"
+#include "kit_callbacks.h"
 
 #include <string.h>
 
@@ -90,9 +90,11 @@ static int join (Signals *sg, bool wake) {
 
 /* The descriptor goes with the last callback: a guest keeps nothing that nobody needs. */
 static void part (Signals *sg) {
-  if (sg->first != NULL || sg->kept) return;
-  lipcsys_signals_unwake(&sg->l);
+  int fd = sg->st->wakefd;
+  if (sg->first != NULL || sg->kept || fd < 0) return;
+  for (struct lipc_watch *w = sg->st->watches; w != NULL; w = w->next) w->forget(w, fd);
   sg->st->wakefd = -1;
+  lipcsys_signals_unwake(&sg->l);
 }
 
 static Registration *next_due (const Signals *sg) {
@@ -141,7 +143,7 @@ static int run_due (lua_State *L) {
   return 1;
 }
 
-static const char guard_tname[] = "lipc.signal.guard";
+static const char guard_tname[] = "(lipc signal guard)";
 
 static int guard_close (lua_State *L) {
   Registration *const *r = luaL_checkudata(L, 1, guard_tname);
@@ -297,14 +299,16 @@ static int l_signal_disposition (lua_State *L) {
   return 1;
 }
 
-const luaL_Reg lipc_signal_callbacks[] = {{"on", l_signal_on},
-                                          {"dispatch", l_signal_dispatch},
-                                          {"pollfd", l_signal_pollfd},
-                                          {"ignore", l_signal_ignore},
-                                          {"default", l_signal_default},
-                                          {"restore", l_signal_restore},
-                                          {"disposition", l_signal_disposition},
-                                          {NULL, NULL}};
+const luaL_Reg lipc_signal_callbacks[] = {
+  {"on", l_signal_on},
+  {"dispatch", l_signal_dispatch},
+  {"pollfd", l_signal_pollfd},
+  {"ignore", l_signal_ignore},
+  {"default", l_signal_default},
+  {"restore", l_signal_restore},
+  {"disposition", l_signal_disposition},
+  {NULL, NULL},
+};
 
 /* ---- the state ---- */
 

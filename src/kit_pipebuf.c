@@ -1,8 +1,8 @@
-/* kit_pipe.c - the kernel's pipe buffer: its capacity, and moving (splice) or copying (tee) its
+/* kit_pipebuf.c - the kernel's pipe buffer: its capacity, and moving (splice) or copying (tee) its
 ** contents without taking them through this process.  splice(2), tee(2), pipe(7).  What an object
 ** has read ahead, or not flushed yet, keeps its place in the order.
 ** SPDX-License-Identifier: MIT */
-#include "kit_pipe.h"
+#include "kit_pipebuf.h"
 
 /* p:capacity([bytes]) -> bytes | nil, msg, code: the kernel's buffer; a new size is rounded up, and
 ** limited by /proc/sys/fs/pipe-max-size   -- see fcntl(2) F_SETPIPE_SZ */
@@ -126,6 +126,13 @@ static const struct lipc_op tee_op = {"tee", tee_step, LIPC_IN, NULL};
 static int l_reader_tee (lua_State *L) { return check_transfer(L, &tee_op); }
 
 const luaL_Reg lipc_pipe_reads[] = {
-  {"capacity", l_pipe_capacity}, {"splice", l_reader_splice}, {"tee", l_reader_tee}, {NULL, NULL}};
+  {"capacity", l_pipe_capacity},
+  {"splice", l_reader_splice},
+  {"tee", l_reader_tee},
+  {NULL, NULL},
+};
 const luaL_Reg lipc_pipe_writes[] = {
-  {"capacity", l_pipe_capacity}, {"splice", l_writer_splice}, {NULL, NULL}};
+  {"capacity", l_pipe_capacity},
+  {"splice", l_writer_splice},
+  {NULL, NULL},
+};

@@ -1,7 +1,7 @@
-/* kit_pipe.h - what pipes and FIFOs can do beyond reading and writing: capacity, splice, tee.
+/* kit_pipebuf.h - what pipes and FIFOs can do beyond reading and writing: capacity, splice, tee.
 ** SPDX-License-Identifier: MIT */
-#ifndef LIPC_PIPE_H
-#define LIPC_PIPE_H
+#ifndef LIPC_PIPEBUF_H
+#define LIPC_PIPEBUF_H
 
 #include "kit_stream.h"
 

@@ -1,0 +1,49 @@
+--- Internal: p:communicate, which writes to a process and reads all that it says at the same time.
+local job = require "lipc.process.job"
+
+-- What an attempt that ran out of time had got so far.
+local unfinished = setmetatable({}, { __mode = "k" })
+
+local PIECE = 4096 -- PIPE_BUF: a piece is written as a whole or not at all
+
+local function check(p, input, options)
+  local function misuse(arg, format, ...)
+    error(("bad argument #%d to 'communicate' (%s)"):format(arg, format:format(...)), 4)
+  end
+  p:status() -- raises when it is none, or closed
+  if input ~= nil and type(input) ~= "string" then misuse(1, "string expected, got %s", type(input)) end
+  if input and not p.stdin then misuse(1, "its stdin is no pipe") end
+  if options ~= nil and type(options) ~= "table" then misuse(2, "table expected, got %s", type(options)) end
+  for k, v in pairs(options or {}) do
+    if k ~= "timeout" and k ~= "max" then misuse(2, "unknown option '%s'", tostring(k)) end
+    if type(v) ~= "number" or v < 0 or v ~= v then misuse(2, "option '%s': number expected", k) end
+  end
+end
+
+return function(p, input, options)
+  check(p, input, options)
+  local j <close>, message, code = job.new("process.communicate", options or {})
+  if not j then return nil, message, code end
+  local state = unfinished[p] or { source = { text = input or "" }, stdout = { size = 0 }, stderr = { size = 0 } }
+  unfinished[p] = state
+  j:add(p)
+  if p.stdin and not state.source.over then j:feed(p.stdin, state.source, PIECE) end
+  for _, name in ipairs { "stdout", "stderr" } do
+    if p[name] then j:collect(p[name], state[name]) end
+  end
+  local ok
+  ok, message, code = j:finish(false)
+  j:release()
+  local result = {
+    stdout = p.stdout and table.concat(state.stdout),
+    stderr = p.stderr and table.concat(state.stderr),
+  }
+  if not ok then return nil, "process:communicate: " .. message, code, result end
+  unfinished[p] = nil
+  result.status, message, code = p:wait()
+  if not result.status then return nil, message, code, result end
+  for _, name in ipairs { "stdin", "stdout", "stderr" } do
+    if p[name] then p[name]:close() end
+  end
+  return result
+end
