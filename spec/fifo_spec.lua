@@ -201,6 +201,24 @@ describe("fifo", function()
       p:close()
     end)
 
+    it("loses no byte of writers that come while it is looking for them", function()
+      fifo.make(path)
+      local p = peer.lua([[
+        for _ = 1, 3000 do
+          local w = assert(ipc.fifo.open(arg[1], "w", {timeout = 30}))
+          assert(w:write "x")
+          w:close()
+        end]], path)
+      local r = assert(fopen(path, "r", { timeout = SOON }))
+      local got, stop = 0, ipc.now() + SOON
+      while got < 3000 and ipc.now() < stop do
+        if r:waitpeer(0) then got = got + #(r:readsome(4096, 0) or "") end
+      end
+      assert.equal(3000, got)
+      assert.equal("", p:read "a")
+      p:close()
+    end)
+
     it("never ends for a reader that keeps it open", function()
       fifo.make(path)
       local r = assert(fopen(path, "r", { keep = true, timeout = 0 }))

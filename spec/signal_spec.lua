@@ -224,13 +224,18 @@ describe("dispositions", function()
       print(signal.disposition "SIGUSR1")
       r = signal.on("SIGUSR1", print)
       print(signal.disposition "SIGUSR1")
+      signal.default "SIGUSR1"
+      print(signal.disposition "SIGUSR1")
+      probe.ignore(signal.number "SIGUSR1")
+      signal.restore "SIGUSR1" -- what is left, the callback, does not take it back
+      print(signal.disposition "SIGUSR1")
       r:close()
       print(signal.disposition "SIGUSR1")
     ]]
     local _ = p
     local ok, output = finish()
     assert.is_true(ok, output)
-    assert.equal("ignore\nhandler\nignore\n", output)
+    assert.equal("ignore\nhandler\ndefault\nignore\nignore\n", output)
   end)
 
   it("of a state are restored when it is closed, not before", function()
@@ -489,10 +494,11 @@ describe("callbacks", function()
         w:write(table.concat(seen, " "), "\n")
         os.exit(0)
       end
-      print(r:read())
-      ipc.sleep(0.01)
-      print(table.concat(seen, " "))
+      w:close()
       probe.reap(pid)
+      assert(probe.readable(fd), "the child has emptied the parent's descriptor")
+      print(r:read())
+      print(table.concat(seen, " "))
     ]]
     local _ = p
     local ok, output = finish()

@@ -482,7 +482,11 @@ static const struct lipc_class clock_class = {.tname = "(lipc clock)",
                                               .methods = no_methods};
 
 static const luaL_Reg funcs[] = {
-  {"setwaiter", l_setwaiter}, {"now", l_now}, {"forks", l_forks}, {NULL, NULL}};
+  {"setwaiter", l_setwaiter},
+  {"now", l_now},
+  {"forks", l_forks},
+  {NULL, NULL},
+};
 
 int lipc_open_wait (lua_State *L) {
   lipc_register(L, &clock_class, funcs);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -169,6 +170,8 @@ static int l_fork (lua_State *L) {
     if (!zombie) sleep(60);
     _exit(0);
   }
+  siginfo_t si;
+  while (zombie && waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT) < 0 && errno == EINTR) continue;
   lua_pushinteger(L, pid);
   return 1;
 }
@@ -207,6 +210,13 @@ static int l_reap (lua_State *L) {
   int status = -1;
   while (waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0) < 0 && errno == EINTR) {}
   lua_pushinteger(L, status);
+  return 1;
+}
+
+/* readable(fd) -> boolean, now: as a poller that knows nothing of lipc sees it */
+static int l_readable (lua_State *L) {
+  struct pollfd p = {(int)luaL_checkinteger(L, 1), POLLIN, 0};
+  lua_pushboolean(L, poll(&p, 1, 0) == 1 && p.revents == POLLIN);
   return 1;
 }
 
@@ -306,6 +316,7 @@ static const luaL_Reg funcs[] = {
   {"waitall", l_waitall},
   {"forkrun", l_forkrun},
   {"reap", l_reap},
+  {"readable", l_readable},
   {"dup", l_dup},
   {"close", l_close},
   {"chdir", l_chdir},
