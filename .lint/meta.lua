@@ -134,6 +134,9 @@ local function live_module(name)
   tree.fail("lua/lipc/meta", "cannot load lipc.%s: %s", name, tostring(value))
 end
 
+-- functions of the module itself may be loaded on first use
+for key in pairs(classes["lipc"] and classes["lipc"].functions or {}) do get(key) end
+
 local done = {}
 for _, list in ipairs { mechanisms, lua_modules } do
   for _, name in ipairs(list) do
