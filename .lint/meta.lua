@@ -91,7 +91,7 @@ end
 -- or theirs, that has __name.
 local seen = {}
 local function walk(value, depth)
-  if seen[value] or depth > 12 then return end
+  if seen[value] or depth > 100 then return end
   if type(value) == "function" then
     seen[value] = true
     for i = 1, 255 do
