@@ -95,6 +95,7 @@ build = {
     ["lipc.meta.object"] = "lua/lipc/meta/object.lua",
     ["lipc.meta.pipe"] = "lua/lipc/meta/pipe.lua",
     ["lipc.meta.poll"] = "lua/lipc/meta/poll.lua",
+    ["lipc.meta.process"] = "lua/lipc/meta/process.lua",
     ["lipc.meta.signal"] = "lua/lipc/meta/signal.lua",
     ["lipc.meta.socket"] = "lua/lipc/meta/socket.lua",
     ["lipc.meta.stream"] = "lua/lipc/meta/stream.lua",

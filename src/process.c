@@ -41,7 +41,7 @@ static int get_ready (lua_State *L, struct plan *p, Process *pr, bool all) {
 /* spawn{program, arguments..., stdin=, ...} -> process | nil, msg, code: starts a program.  The
 ** options are described in full in the API text   -- see execve(2), clone(2) */
 static int l_process_spawn (lua_State *L) {
-  struct plan p;
+  struct plan p = {0};
   struct lipcsys_failed failed;
   lua_settop(L, 1);
   lipcsys_reap();
@@ -94,7 +94,7 @@ static void be_child (lua_State *L, int link, bool others) {
 ** fn: exit code 0, the integer that fn returned, 1 for false, or 1 and the error in the status
 ** -- see fork(2) */
 static int l_process_fork (lua_State *L) {
-  struct plan p;
+  struct plan p = {0};
   struct lipcsys_failed failed = {LIPC_STAGE_SPAWN, 0};
   int threads = 1;
   luaL_checktype(L, 1, LUA_TFUNCTION);

@@ -19,6 +19,7 @@
 ---@field signal lipc.signal.module
 ---@field poll lipc.poll.module
 ---@field loop lipc.loop.module
+---@field process lipc.process.module
 local ipc = {}
 
 --- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
@@ -65,3 +66,10 @@ function ipc.features() end
 ---@field machine string as `uname -m`
 ---@field platform "linux"|"macos"|"freebsd"|"openbsd"|"netbsd"|"posix"
 ---@field lua string "5.4"
+
+--- A command: `ipc.cmd("ls", "-l")`, `ipc.cmd{"ls", cwd = "/"}`, `ipc.cmd(fn)`; joined by `/` to pipelines:
+--- `(ipc.cmd("ls") / ipc.cmd("grep", "x")):output()`.
+---@param program string|lipc.process.program|function
+---@param ... string|number arguments
+---@return lipc.command command
+function ipc.cmd(program, ...) end
