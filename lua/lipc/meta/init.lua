@@ -22,7 +22,7 @@
 ---@field process lipc.process.module
 local ipc = {}
 
---- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
+--- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread. Returns nothing.
 --- `ipc.loop` and the adapters do this for the coroutines they run.
 ---@param waiter lipc.waiter? nil takes the coroutine out again
 ---@param co? thread default: the running coroutine
