@@ -3,7 +3,7 @@
 --   if not arrived then pause() end          what comes between the test and the pause is lost,
 --                                            and the pause lasts for ever
 --
--- Wrong programs are written so in every language.  Three right ways follow the wrong one.
+-- Wrong programs are written so in every language.  Two right ways follow the wrong one.
 local ipc = require "lipc"
 local signal = ipc.signal
 local me = signal.getpid()

@@ -26,7 +26,6 @@ if arg[1] == "demo" then
   assert(feed:write "one\ntwo\n")
   assert(signal.kill(me, "SIGHUP"))
   assert(signal.kill(me, "SIGUSR1"))
-  assert(ipc.process.spawn { "kill", "-TERM", tostring(me) }) -- from outside, and later
 else
   print("process " .. signal.getpid())
 end
@@ -37,6 +36,9 @@ while not stopping do
   if job then
     print("job " .. job)
     done = done + 1
+    if arg[1] == "demo" and done == 2 then -- from outside, some time later
+      assert(ipc.process.spawn { "kill", "-TERM", tostring(signal.getpid()) })
+    end
   elseif code ~= "ETIMEDOUT" then
     error(message)
   end

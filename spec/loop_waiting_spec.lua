@@ -77,12 +77,17 @@ describe("a loop", function()
     w2:close()
     r2, w2 = assert(ipc.pipe.open())
     assert.equal(fd, r2:fd())
-    local got
-    loop:run(function() got = r2:readsome(1, 5) end, function()
+    local deadline = ipc.now() + 20
+    local got, before
+    loop:run(function()
+      got = r2:readsome(1, 20)
+      before = ipc.now() < deadline -- at the deadline it would look once more
+    end, function()
       ipc.sleep(0)
       assert(w2:write "x")
     end)
     assert.equal("x", got)
+    assert.is_true(before)
     for _, o in ipairs { r, w, r2, w2 } do o:close() end
   end)
 

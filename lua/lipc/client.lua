@@ -421,7 +421,7 @@ function Client:drain(timeout)
   if self.state == "connected" then self.state = "draining" end
   local subs = {}
   for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
-  for _, sub in ipairs(subs) do self.proto:unsubscribe(sub.inner) end
+  for _, sub in ipairs(subs) do self.proto:wind_down(sub.inner) end
   local ok, message, code = self:flush(timeout)
   -- what has come is still handed out
   local task = current_task()

@@ -98,4 +98,13 @@ types[#types + 1] = {
   fails = function(p) p:wait(0) end,
 }
 
+types[#types + 1] = {
+  name = "lipc.signal.set",
+  open = function() return assert(ipc.signal.set { "SIGUSR2" }), {} end,
+  failing = 'ipc.signal.set { "SIGUSR2" }',
+  wait = function(q, timeout) return q:receive(timeout) end,
+  ready = function() assert(ipc.signal.raise "SIGUSR2") end,
+  fails = function(q) q:receive(0) end,
+}
+
 return types

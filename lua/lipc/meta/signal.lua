@@ -110,8 +110,9 @@ local Registration = {}
 ---@return integer count how many callbacks were run
 function signal.dispatch() end
 
---- A descriptor that is readable when dispatch has something to do, for programs with an event loop of their own. It belongs to
---- lipc and stays the same until the Lua state is closed: neither read nor close it.
+--- A descriptor that is readable when dispatch has something to do, for programs with an event loop of their own, cqueues and
+--- luv among them: let that loop watch it and call dispatch. It belongs to lipc and stays the same until the Lua state is
+--- closed: neither read nor close it.
 ---@return integer? fd, string? message, string? code "EMFILE", "ENFILE", "ENOMEM"
 function signal.pollfd() end
 
