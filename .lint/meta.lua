@@ -91,7 +91,7 @@ end
 -- or theirs, that has __name.
 local seen = {}
 local function walk(value, depth)
-  if seen[value] or depth > 12 then return end
+  if seen[value] or depth > 100 then return end
   if type(value) == "function" then
     seen[value] = true
     for i = 1, 255 do
@@ -133,6 +133,9 @@ local function live_module(name)
   if ok then return value end
   tree.fail("lua/lipc/meta", "cannot load lipc.%s: %s", name, tostring(value))
 end
+
+-- functions of the module itself may be loaded on first use
+for key in pairs(classes["lipc"] and classes["lipc"].functions or {}) do get(key) end
 
 local done = {}
 for _, list in ipairs { mechanisms, lua_modules } do

@@ -18,7 +18,7 @@ local leaks = {
   mapping = { [[require "support.probe".map()]], "left behind: mapping of /memfd:lipc%-probe" },
   shm = {
     [[io.open("/dev/shm/" .. require "support.names".new(), "w"):close()]],
-    "left behind: /dev/shm/lipc%-%d+%-%d+",
+    "left behind: /dev/shm/lipc%-%d+%-%x+%-%d+",
   },
   sysv = { [[os.execute "ipcmk -S 1 >/dev/null"]], "left behind: System V sem id %d+" },
   disposition = { [[require "support.probe".ignore(13)]], "disposition of signal 13 is ignored, was default" },

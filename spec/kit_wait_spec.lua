@@ -183,6 +183,24 @@ describe("a scheduler", function()
     assert.equal(0, #s.waits)
   end)
 
+  it("is asked for the other descriptor of a call, and not any more when that gave up", function()
+    local r2, w2 = assert(ipc.pipe.open())
+    w2:settimeout(0)
+    while w2:write(("x"):rep(4096)) do end
+    assert(w:write "abc")
+    local co = s.spawn(function()
+      assert.equal("ETIMEDOUT", (select(3, r:splice(w2:fd(), 10, 0.001))))
+      assert.equal("abc", r:readsome(10, 0))
+      r:readsome(10, 3600)
+    end)
+    repeat assert(s.resume(co)) until s.waits[#s.waits].events == "r"
+    assert.same({ w2:fd(), "w" }, { s.waits[1].fd, s.waits[1].events })
+    assert.equal(r:fd(), s.waits[#s.waits].fd)
+    coroutine.close(co)
+    r2:close()
+    w2:close()
+  end)
+
   it("keeps neither coroutine nor waiter alive by being registered", function()
     local weak = setmetatable({}, { __mode = "k" })
     do

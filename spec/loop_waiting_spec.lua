@@ -1,5 +1,7 @@
 -- How tasks wait: what every scheduler must give, on both backends, and many at once.
 local ipc = require "lipc"
+local heap = require "lipc.loop.heap"
+local probe = require "support.probe"
 local ticks = require "support.ticks"
 
 for _, backend in ipairs { "epoll", "poll" } do
@@ -44,3 +46,86 @@ for _, backend in ipairs { "epoll", "poll" } do
     end)
   end)
 end
+
+describe("a loop", function()
+  local loop
+  before_each(function() loop = assert(ipc.loop.new()) end)
+  after_each(function() loop:close() end)
+
+  it("does not turn for an event that nobody waits for", function()
+    local r, w = assert(ipc.pipe.open())
+    local e = assert(ipc.eventfd.open())
+    loop:wrap(function()
+      assert(r:readsome(1)) -- the rest stays
+      ipc.sleep(0.05)
+      e:take(0)
+      ipc.sleep(0.05)
+    end)
+    loop:wrap(function() assert(w:write "xyz") end)
+    local turns = 0
+    while loop:step() do turns = turns + 1 end
+    assert.is_true(turns < 20, turns)
+    for _, o in ipairs { r, w, e } do o:close() end
+  end)
+
+  it("notices that a descriptor was closed unseen and its number used again", function()
+    local r, w = assert(ipc.pipe.open())
+    local r2, w2 = assert(ipc.pipe.open())
+    local fd = r2:detach() -- lipc does not see its close
+    loop:run(function() assert.equal("ETIMEDOUT", (select(3, w:splice(fd, 10, 0.001)))) end)
+    assert.is_truthy(probe.close(fd))
+    w2:close()
+    r2, w2 = assert(ipc.pipe.open())
+    assert.equal(fd, r2:fd())
+    local deadline = ipc.now() + 20
+    local got, before
+    loop:run(function()
+      got = r2:readsome(1, 20)
+      before = ipc.now() < deadline -- at the deadline it would look once more
+    end, function()
+      ipc.sleep(0)
+      assert(w2:write "x")
+    end)
+    assert.equal("x", got)
+    assert.is_true(before)
+    for _, o in ipairs { r, w, r2, w2 } do o:close() end
+  end)
+
+  it("wakes one that waits for both directions by either", function()
+    local e = assert(ipc.eventfd.open())
+    local wait, woken = loop.waiter.wait, 0
+    loop:run(function()
+      for _ = 1, 3 do
+        wait(e:fd(), "rw", ipc.now() + 60)
+        woken = woken + 1
+      end
+      wait(e:fd(), "r", ipc.now() + 60)
+    end, function()
+      while woken < 3 do ipc.sleep(0) end
+      assert(e:add(1))
+    end)
+    assert.equal(3, woken)
+    e:close()
+  end)
+
+  it("keeps its deadlines in order", function()
+    local h, left = {}, {}
+    for i = 1, 500 do
+      left[i] = {}
+      heap.want(h, left[i], i * 7919 % 1000)
+    end
+    for i = 1, 500, 5 do heap.want(h, left[i], left[i].key - 500) end
+    for i = 2, 500, 5 do heap.later(h, left[i], left[i].key + 500) end
+    for i = 3, 500, 5 do heap.remove(h, left[i]) end
+    heap.remove(h, left[3])
+    heap.want(h, left[1], left[1].key + 1) -- later: found again when the earlier key is met
+    local n, last = 0, -math.huge
+    while h[1] do
+      assert.is_true(h[1].key >= last)
+      last = h[1].key
+      heap.remove(h, h[1])
+      n = n + 1
+    end
+    assert.equal(400, n)
+  end)
+end)

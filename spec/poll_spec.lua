@@ -188,19 +188,28 @@ for _, backend in ipairs { "epoll", "poll" } do
       if not (ipc.process and ipc.process.fork) then return end
       local back, out = assert(ipc.pipe.open())
       assert(p:add(r, "r"))
+      assert(w:write "x")
       local child = assert(ipc.process.fork(function()
-        assert(p:remove(r)) -- of the child's set, not of the parent's
+        assert(p:wait(0) == 1 and p:ready(1) == r)
+        assert(p:remove(r)) -- from the child's set, not from the parent's
         local e = assert(ipc.eventfd.open { initial = 1 })
         assert(p:add(e, "r"))
         assert(p:wait(0) == 1 and p:ready(1) == e)
         out:write "ok\n"
       end))
       assert(child:wait())
-      assert.equal("ok", back:read "l")
-      assert(w:write "x")
+      assert.equal("ok", back:settimeout(10):read "l")
       assert.same({ [r] = "r" }, ready())
       back:close()
       out:close()
+    end)
+
+    it("ends the next wait when it is told to, once", function()
+      assert.is_true(p:wake())
+      assert.is_true(p:wake())
+      assert.equal(0, p:timeout())
+      assert.equal(0, p:wait())
+      assert.equal("ETIMEDOUT", (select(3, p:wait(0))))
     end)
 
     it("waits for nothing but the time when it is empty", function()

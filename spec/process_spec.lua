@@ -36,14 +36,15 @@ describe("a process", function()
     assert.equal("ETIMEDOUT", select(3, p:exited(0)))
     assert.equal("r", p:events())
     assert.equal(p:fd(), p:pollfd())
-    assert.is_truthy(tostring(p):find("lipc.process cat (pid " .. p:pid(), 1, true))
+    assert.equal(("lipc.process cat[%d] (fd %d)"):format(p:pid(), p:fd()), tostring(p))
     p.stdin:close()
     assert.is_true(p:exited(60))
     assert.is_truthy(io.open("/proc/" .. p:pid() .. "/stat")) -- its status was not taken
     assert.is_true(p:status().ok)
     assert.is_nil(io.open("/proc/" .. p:pid() .. "/stat"))
+    assert.is_truthy(tostring(p):find "%(ended%)$")
     p:close()
-    assert.is_truthy(tostring(p):find "closed\\)$" or tostring(p):find "ended")
+    assert.is_truthy(tostring(p):find "%(closed%)$")
     assert.equal("integer", math.type(p:pid()))
     assert.has_error(function() p:wait() end)
     assert.is_true(p:close())
@@ -116,8 +117,9 @@ describe("a process", function()
   end)
 
   it("has a group that a signal reaches after it has ended itself", function()
+    local silent, open = assert(ipc.pipe.open())
     local p = assert(process.spawn {
-      "sh", "-c", "trap '' TERM; (cat <&3; echo never) & echo $!; exit 0", fds = { [3] = 0 }, stdin = "pipe",
+      "sh", "-c", "trap '' TERM; (cat <&3; echo never) & echo $!; exit 0", fds = { [3] = silent }, stdin = "pipe",
       stdout = "pipe", pgroup = true,
     })
     local pid = p.stdout:read "n"
@@ -126,12 +128,15 @@ describe("a process", function()
     eventually(function() return gone(pid) end)
     assert.is_true(p:wait(60).ok)
     eventually(function() return select(3, p:killgroup(0)) == "ESRCH" end)
+    silent:close()
+    open:close()
     p:close()
   end)
 
   it("whose status the host took is reported, not waited for", function()
     local out = script([[
       local ipc = require "lipc"
+      assert(ipc.signal.ignore "SIGCHLD") -- not by env: a shell in between would undo it
       local p = assert(ipc.process.spawn { "true" })
       print(p:wait(60))
       print(p:wait(60))
@@ -139,7 +144,7 @@ describe("a process", function()
       print((select(3, ipc.process.run { "true" })))
       print(select(3, ipc.process.spawn { "nosuchprogram" }))
       print(select(3, ipc.process.fork(function() end):wait(60)))
-    ]], "CHLD")
+    ]])
     local line = "nil\tprocess:wait true: No child processes\tECHILD\n"
     assert.equal(line .. line .. "nil\tprocess:kill true: No such process\tESRCH\nECHILD\nENOENT\nECHILD\n", out)
   end)
@@ -292,6 +297,10 @@ describe("process.fork", function()
     assert.is_truthy(p.stdout:read "a":find "^in /\n0077\nSigIgn:\t0+%x?[08]0000000\n$")
     assert.is_true(p:wait(60).ok)
     p:close()
+    collectgarbage()
+    collectgarbage()
+    collectgarbage()
+    collectgarbage()
     local before = hoststate.take()
     assert.same({ nil, "chdir /nowhere: No such file or directory", "ENOENT" },
       { process.fork(function() end, { cwd = "/nowhere" }) })

@@ -216,9 +216,10 @@ describe("datagram sockets", function()
     local a = assert(socket.datagram { abstract = names.new() })
     local to = a:getsockname()
     -- many senders, so that it is the receiver's queue that is full and not a sender's buffer
-    local b, senders, sent, n = nil, {}, 0, nil
+    local senders, sent, b = {}, 0
     repeat
-      b, n = assert(socket.datagram {}), 0
+      local n = 0
+      b = assert(socket.datagram {})
       senders[#senders + 1] = b
       while n < 5 and b:sendto("m", to, 0) do n = n + 1 end
       sent = sent + n

@@ -6,7 +6,8 @@ static const luaL_Reg openers[] = {
 #define LIPC_MODULE(name) {#name, lipc_open_##name},
 #include "modules.def"
 #undef LIPC_MODULE
-  {NULL, NULL}};
+  {NULL, NULL},
+};
 
 __attribute__((visibility("default"))) int luaopen_lipc_core (lua_State *L);
 

@@ -42,7 +42,11 @@ static const struct lipc_op take_op = {"take", take_step, 0, NULL};
 ** sets it to zero (a semaphore: gives 1 and takes 1)   -- see eventfd(2) */
 static int l_eventfd_take (lua_State *L) { return lipc_drive(L, &take_op, 2); }
 
-static const luaL_Reg methods[] = {{"add", l_eventfd_add}, {"take", l_eventfd_take}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+  {"add", l_eventfd_add},
+  {"take", l_eventfd_take},
+  {NULL, NULL},
+};
 static const luaL_Reg *const all_methods[] = {methods, NULL};
 static const struct lipc_class eventfd_class = {
   .tname = "lipc.eventfd", .label = "eventfd", .size = sizeof(Eventfd), .methods = all_methods};
@@ -62,15 +66,13 @@ static int l_eventfd_open (lua_State *L) {
 
 /* fromfd(n) -> Eventfd: adopts an eventfd that somebody else made; it keeps its flags */
 static int l_eventfd_fromfd (lua_State *L) {
-  struct lipcsys_fdinfo info;
-  Eventfd *e = lipc_new(L, &eventfd_class);
-  int fd = lipc_adopt(L, 1, &e->h, &info);
-  luaL_argcheck(L, lipcsys_iseventfd(fd), 1, "not an eventfd");
-  e->h.fd = fd;
-  return 1;
+  return lipc_fromfd(L, &eventfd_class, lipcsys_iseventfd, "an eventfd", LIPC_IN | LIPC_OUT);
 }
 
 static const luaL_Reg funcs[] = {
-  {"open", l_eventfd_open}, {"fromfd", l_eventfd_fromfd}, {NULL, NULL}};
+  {"open", l_eventfd_open},
+  {"fromfd", l_eventfd_fromfd},
+  {NULL, NULL},
+};
 
 int lipc_open_eventfd (lua_State *L) { return lipc_register(L, &eventfd_class, funcs); }

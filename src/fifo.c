@@ -69,7 +69,10 @@ static int fifo_release (lua_State *L, struct lipc_handle *h, int fd) {
   return lipc_stream_release(L, h, fd);
 }
 
-static const luaL_Reg methods[] = {{"waitpeer", l_fifo_waitpeer}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+  {"waitpeer", l_fifo_waitpeer},
+  {NULL, NULL},
+};
 
 static const luaL_Reg *const reader_lists[] = {methods, lipc_pipe_reads, lipc_stream_reads, NULL};
 static const luaL_Reg *const writer_lists[] = {methods, lipc_pipe_writes, lipc_stream_writes, NULL};
@@ -234,11 +237,11 @@ static int l_fifo_unlink (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {{"open", l_fifo_open},
-                                 {"fromfd", l_fifo_fromfd},
-                                 {"make", l_fifo_make},
-                                 {"unlink", l_fifo_unlink},
-                                 {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"open", l_fifo_open}, {"fromfd", l_fifo_fromfd},
+  {"make", l_fifo_make}, {"unlink", l_fifo_unlink},
+  {NULL, NULL},
+};
 
 int lipc_open_fifo (lua_State *L) {
   lipc_class(L, &reader_class);

@@ -309,14 +309,16 @@ static int l_signal_disposition (lua_State *L) {
   return 1;
 }
 
-const luaL_Reg lipc_signal_callbacks[] = {{"on", l_signal_on},
-                                          {"dispatch", l_signal_dispatch},
-                                          {"pollfd", l_signal_pollfd},
-                                          {"ignore", l_signal_ignore},
-                                          {"default", l_signal_default},
-                                          {"restore", l_signal_restore},
-                                          {"disposition", l_signal_disposition},
-                                          {NULL, NULL}};
+const luaL_Reg lipc_signal_callbacks[] = {
+  {"on", l_signal_on},
+  {"dispatch", l_signal_dispatch},
+  {"pollfd", l_signal_pollfd},
+  {"ignore", l_signal_ignore},
+  {"default", l_signal_default},
+  {"restore", l_signal_restore},
+  {"disposition", l_signal_disposition},
+  {NULL, NULL},
+};
 
 /* ---- the state ---- */
 

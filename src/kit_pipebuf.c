@@ -126,6 +126,13 @@ static const struct lipc_op tee_op = {"tee", tee_step, LIPC_IN, NULL};
 static int l_reader_tee (lua_State *L) { return check_transfer(L, &tee_op); }
 
 const luaL_Reg lipc_pipe_reads[] = {
-  {"capacity", l_pipe_capacity}, {"splice", l_reader_splice}, {"tee", l_reader_tee}, {NULL, NULL}};
+  {"capacity", l_pipe_capacity},
+  {"splice", l_reader_splice},
+  {"tee", l_reader_tee},
+  {NULL, NULL},
+};
 const luaL_Reg lipc_pipe_writes[] = {
-  {"capacity", l_pipe_capacity}, {"splice", l_writer_splice}, {NULL, NULL}};
+  {"capacity", l_pipe_capacity},
+  {"splice", l_writer_splice},
+  {NULL, NULL},
+};

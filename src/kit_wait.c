@@ -75,9 +75,8 @@ static bool each_scheduler (lua_State *L, const char *name, int fd) {
   bool yes = lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE;
   lua_pop(L, 1);
   if (!yes) return false;
-  int status,
-    tries = 3; /* memory may be there the next time, and who is not woken waits for ever */
-  do {
+  int status, tries = 3;
+  do { /* memory may be there the next time, and who is not woken waits for ever */
     lua_pushcfunction(L, ask_schedulers);
     lua_pushlightuserdata(L, &q);
     status = lua_pcall(L, 1, 1, 0);
@@ -483,7 +482,11 @@ static const struct lipc_class clock_class = {.tname = "(lipc clock)",
                                               .methods = no_methods};
 
 static const luaL_Reg funcs[] = {
-  {"setwaiter", l_setwaiter}, {"now", l_now}, {"forks", l_forks}, {NULL, NULL}};
+  {"setwaiter", l_setwaiter},
+  {"now", l_now},
+  {"forks", l_forks},
+  {NULL, NULL},
+};
 
 int lipc_open_wait (lua_State *L) {
   lipc_register(L, &clock_class, funcs);

@@ -276,6 +276,17 @@ int lipc_adopt (lua_State *L, int arg, struct lipc_handle *h, struct lipcsys_fdi
   return (int)n;
 }
 
+int lipc_fromfd (lua_State *L, const struct lipc_class *cls, bool (*is_one)(int fd),
+                 const char *what, unsigned access) {
+  struct lipcsys_fdinfo info;
+  struct lipc_handle *h = lipc_new(L, cls);
+  int fd = lipc_adopt(L, 1, h, &info);
+  if (!is_one(fd)) luaL_argerror(L, 1, lua_pushfstring(L, "not %s", what));
+  h->access = access;
+  h->fd = fd;
+  return 1;
+}
+
 /* Takes the descriptor out of the handle and out of every set that knows it. */
 static int takefd (lua_State *L, struct lipc_handle *h) {
   int fd = h->fd;
@@ -382,18 +393,20 @@ static int l_tostring (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg common[] = {{"close", l_close},
-                                  {"detach", l_detach},
-                                  {"fd", l_fd},
-                                  {"pollfd", l_fd},
-                                  {"events", l_events},
-                                  {"timeout", l_timeout},
-                                  {"settimeout", l_settimeout},
-                                  {"stat", l_stat},
-                                  {"__gc", l_gc},
-                                  {"__close", l_gc},
-                                  {"__tostring", l_tostring},
-                                  {NULL, NULL}};
+static const luaL_Reg common[] = {
+  {"close", l_close},
+  {"detach", l_detach},
+  {"fd", l_fd},
+  {"pollfd", l_fd},
+  {"events", l_events},
+  {"timeout", l_timeout},
+  {"settimeout", l_settimeout},
+  {"stat", l_stat},
+  {"__gc", l_gc},
+  {"__close", l_gc},
+  {"__tostring", l_tostring},
+  {NULL, NULL},
+};
 
 /* Adds those functions that the tables do not have yet: metamethods to mt, the rest to its __index. */
 static void addmethods (lua_State *L, int mt, int index, const luaL_Reg *list) {

@@ -96,6 +96,11 @@ int lipc_checkfd (lua_State *L, int arg);
 ** leaves storing h->fd to the caller, after its own test of the type. */
 int lipc_adopt (lua_State *L, int arg, struct lipc_handle *h, struct lipcsys_fdinfo *ret_info);
 
+/* The whole of a fromfd whose descriptors are told by one test.  what: "an eventfd", for the message;
+** access: the directions that they are open for. */
+int lipc_fromfd (lua_State *L, const struct lipc_class *cls, bool (*is_one)(int fd),
+                 const char *what, unsigned access);
+
 /* Closes now, without waiting; wakes whoever waits on it.  0 or a negative errno. */
 int lipc_shut (lua_State *L, struct lipc_handle *h);
 

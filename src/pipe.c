@@ -57,7 +57,11 @@ static int l_pipe_fromfd (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {{"open", l_pipe_open}, {"fromfd", l_pipe_fromfd}, {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"open", l_pipe_open},
+  {"fromfd", l_pipe_fromfd},
+  {NULL, NULL},
+};
 
 int lipc_open_pipe (lua_State *L) {
   lipc_class(L, &reader_class);

@@ -316,6 +316,9 @@ static int l_poll_open (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {{"open", l_poll_open}, {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"open", l_poll_open},
+  {NULL, NULL},
+};
 
 int lipc_open_poll (lua_State *L) { return lipc_register(L, &poller_class, funcs); }

@@ -41,7 +41,7 @@ static int get_ready (lua_State *L, struct plan *p, Process *pr, bool all) {
 /* spawn{program, arguments..., stdin=, ...} -> process | nil, msg, code: starts a program.  The
 ** options are described in full in the API text   -- see execve(2), clone(2) */
 static int l_process_spawn (lua_State *L) {
-  struct plan p;
+  struct plan p = {0};
   struct lipcsys_failed failed;
   lua_settop(L, 1);
   lipcsys_reap();
@@ -94,7 +94,7 @@ static void be_child (lua_State *L, int link, bool others) {
 ** fn: exit code 0, the integer that fn returned, 1 for false, or 1 and the error in the status
 ** -- see fork(2) */
 static int l_process_fork (lua_State *L) {
-  struct plan p;
+  struct plan p = {0};
   struct lipcsys_failed failed = {LIPC_STAGE_SPAWN, 0};
   int threads = 1;
   luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -347,12 +347,12 @@ static int l_process_index (lua_State *L) {
 /* tostring(p): name, number and state */
 static int l_process_tostring (lua_State *L) {
   const Process *pr = lipc_check(L, 1);
-  const char *state = pr->ended ? "ended" : lipc_isopen(&pr->h) ? "pid" : "closed";
   lua_getiuservalue(L, 1, LIPC_UV_NAME);
-  const char *name = lua_tostring(L, -1);
-  if (*state == 'p')
-    lua_pushfstring(L, "lipc.process %s (pid %d, fd %d)", name, (int)pr->pid, pr->h.fd);
-  else lua_pushfstring(L, "lipc.process %s (pid %d, %s)", name, (int)pr->pid, state);
+  lua_pushfstring(L, "lipc.process %s[%d] (", lua_tostring(L, -1), (int)pr->pid);
+  if (!lipc_isopen(&pr->h)) lua_pushliteral(L, "closed)");
+  else if (pr->ended) lua_pushliteral(L, "ended)");
+  else lua_pushfstring(L, "fd %d)", pr->h.fd);
+  lua_concat(L, 2);
   return 1;
 }
 

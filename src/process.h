@@ -39,7 +39,7 @@ struct plan {
   bool threads;
 };
 
-/* Reads the table at idx (pipe.open is upvalue 1) and leaves the table of our ends of new pipes on
+/* Reads the table at idx into *p, which is zeroed (pipe.open is upvalue 1) and leaves the table of our ends of new pipes on
 ** top.  May raise, and then nothing is left open that is not an object.  Returns 0, or the number of
 ** results of a failure. */
 int lipc_process_options (lua_State *L, struct plan *p, int idx, bool fork);

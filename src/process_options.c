@@ -423,7 +423,6 @@ static int read_deathsig (struct reader *r) {
 int lipc_process_options (lua_State *L, struct plan *p, int idx, bool fork) {
   struct reader r = {L, p, idx, 0};
   struct lipcsys_child *c = &p->child;
-  memset(p, 0, sizeof *p);
   luaL_checktype(L, idx, LUA_TTABLE);
   luaL_checkstack(L, 20, NULL);
   lua_newtable(L);

@@ -282,7 +282,10 @@ static int set_release (lua_State *L, struct lipc_handle *h, int fd) {
 }
 
 static const luaL_Reg set_methods[] = {
-  {"receive", l_set_receive}, {"signals", l_set_signals}, {NULL, NULL}};
+  {"receive", l_set_receive},
+  {"signals", l_set_signals},
+  {NULL, NULL},
+};
 static const luaL_Reg *const all_set_methods[] = {set_methods, NULL};
 static const struct lipc_class set_class = {.tname = "lipc.signal.set",
                                             .label = "signal.set",
@@ -306,34 +309,30 @@ static int l_signal_set (lua_State *L) {
 
 /* fromfd(n) -> Set: adopts a descriptor of signalfd(2); which signals are blocked is its maker's affair */
 static int l_signal_fromfd (lua_State *L) {
-  struct lipcsys_fdinfo info;
-  Set *s = lipc_new(L, &set_class);
-  int fd = lipc_adopt(L, 1, &s->h, &info);
-  luaL_argcheck(L, lipcsys_issigfd(fd), 1, "not a signalfd");
-  s->h.access = LIPC_IN;
-  s->h.fd = fd;
-  return 1;
+  return lipc_fromfd(L, &set_class, lipcsys_issigfd, "a signalfd", LIPC_IN);
 }
 
 /* ---- the module ---- */
 
-static const luaL_Reg funcs[] = {{"kill", l_signal_kill},
-                                 {"killpg", l_signal_killpg},
-                                 {"tgkill", l_signal_tgkill},
-                                 {"sigqueue", l_signal_sigqueue},
-                                 {"raise", l_signal_raise},
-                                 {"getpid", l_signal_getpid},
-                                 {"gettid", l_signal_gettid},
-                                 {"block", l_signal_block},
-                                 {"unblock", l_signal_unblock},
-                                 {"setmask", l_signal_setmask},
-                                 {"pending", l_signal_pending},
-                                 {"list", l_signal_list},
-                                 {"number", l_signal_number},
-                                 {"name", l_signal_name},
-                                 {"set", l_signal_set},
-                                 {"fromfd", l_signal_fromfd},
-                                 {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"kill", l_signal_kill},
+  {"killpg", l_signal_killpg},
+  {"tgkill", l_signal_tgkill},
+  {"sigqueue", l_signal_sigqueue},
+  {"raise", l_signal_raise},
+  {"getpid", l_signal_getpid},
+  {"gettid", l_signal_gettid},
+  {"block", l_signal_block},
+  {"unblock", l_signal_unblock},
+  {"setmask", l_signal_setmask},
+  {"pending", l_signal_pending},
+  {"list", l_signal_list},
+  {"number", l_signal_number},
+  {"name", l_signal_name},
+  {"set", l_signal_set},
+  {"fromfd", l_signal_fromfd},
+  {NULL, NULL},
+};
 
 int lipc_open_signal (lua_State *L) {
   lipc_opensignals(L);

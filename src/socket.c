@@ -50,7 +50,10 @@ static int l_socket_shutdown (lua_State *L) {
   return lipc_drive(L, &shutdown_op, 3);
 }
 
-static const luaL_Reg shutdowns[] = {{"shutdown", l_socket_shutdown}, {NULL, NULL}};
+static const luaL_Reg shutdowns[] = {
+  {"shutdown", l_socket_shutdown},
+  {NULL, NULL},
+};
 static const luaL_Reg *const stream_lists[] = {
   shutdowns, lipc_socket_fds, lipc_socket_common, lipc_stream_reads, lipc_stream_writes, NULL};
 
@@ -102,7 +105,10 @@ static const struct lipc_op accept_op = {"accept", accept_step, 0, NULL};
 ** "ENOMEM" it is still in the queue   -- see accept(2) */
 static int l_listener_accept (lua_State *L) { return lipc_drive(L, &accept_op, 2); }
 
-static const luaL_Reg accepts[] = {{"accept", l_listener_accept}, {NULL, NULL}};
+static const luaL_Reg accepts[] = {
+  {"accept", l_listener_accept},
+  {NULL, NULL},
+};
 static const luaL_Reg *const listener_lists[] = {accepts, lipc_socket_common, NULL};
 
 const struct lipc_class lipc_socket_listener = {.tname = "lipc.socket.listener",
@@ -156,11 +162,13 @@ static int l_socket_fromfd (lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg funcs[] = {{"pair", l_socket_pair},
-                                 {"fromfd", l_socket_fromfd},
-                                 {"runtimedir", lipc_socket_runtimedir},
-                                 {"closefds", lipc_socket_closefds},
-                                 {NULL, NULL}};
+static const luaL_Reg funcs[] = {
+  {"pair", l_socket_pair},
+  {"fromfd", l_socket_fromfd},
+  {"runtimedir", lipc_socket_runtimedir},
+  {"closefds", lipc_socket_closefds},
+  {NULL, NULL},
+};
 
 int lipc_open_socket (lua_State *L) {
   lipc_class(L, &lipc_socket_stream);

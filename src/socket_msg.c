@@ -131,7 +131,8 @@ static int l_message_recvfrom (lua_State *L) {
 
 const luaL_Reg lipc_socket_messages[] = {
   {"send", l_message_send}, {"sendto", l_message_sendto},     {"connect", l_message_connect},
-  {"recv", l_message_recv}, {"recvfrom", l_message_recvfrom}, {NULL, NULL}};
+  {"recv", l_message_recv}, {"recvfrom", l_message_recvfrom}, {NULL, NULL},
+};
 
 /* ---- descriptors ---- */
 
@@ -295,7 +296,10 @@ static int l_socket_recvfds (lua_State *L) {
 }
 
 const luaL_Reg lipc_socket_fds[] = {
-  {"sendfds", l_socket_sendfds}, {"recvfds", l_socket_recvfds}, {NULL, NULL}};
+  {"sendfds", l_socket_sendfds},
+  {"recvfds", l_socket_recvfds},
+  {NULL, NULL},
+};
 
 /* closefds(list) -> true | nil, msg, code: closes descriptors that nobody wanted; the list is empty
 ** then   -- see close(2) */

@@ -361,11 +361,13 @@ static int l_socket_datagram (lua_State *L) { return run(L, prepare(L, DATAGRAM,
 static int l_socket_resolve (lua_State *L) { return run(L, prepare(L, RESOLVE, resolve_names)); }
 
 void lipc_socket_openers (lua_State *L) {
-  static const luaL_Reg funcs[] = {{"connect", l_socket_connect},
-                                   {"listen", l_socket_listen},
-                                   {"datagram", l_socket_datagram},
-                                   {"resolve", l_socket_resolve},
-                                   {NULL, NULL}};
+  static const luaL_Reg funcs[] = {
+    {"connect", l_socket_connect},
+    {"listen", l_socket_listen},
+    {"datagram", l_socket_datagram},
+    {"resolve", l_socket_resolve},
+    {NULL, NULL},
+  };
   lipc_class(L, &opening_class);
   luaL_setfuncs(L, funcs, 0);
 }

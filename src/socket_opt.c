@@ -151,7 +151,8 @@ static int l_socket_peercred (lua_State *L) {
 const luaL_Reg lipc_socket_common[] = {
   {"setoption", l_socket_setoption},     {"getoption", l_socket_getoption},
   {"getsockname", l_socket_getsockname}, {"getpeername", l_socket_getpeername},
-  {"peercred", l_socket_peercred},       {NULL, NULL}};
+  {"peercred", l_socket_peercred},       {NULL, NULL},
+};
 
 /* ---- the rendezvous directory ---- */
 

@@ -77,11 +77,10 @@ static const struct lipc_op wait_op = {"wait", wait_step, 0, NULL};
 ** -- see timerfd_create(2), read */
 static int l_timer_wait (lua_State *L) { return lipc_drive(L, &wait_op, 2); }
 
-static const luaL_Reg methods[] = {{"set", l_timer_set},
-                                   {"disarm", l_timer_disarm},
-                                   {"get", l_timer_get},
-                                   {"wait", l_timer_wait},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+  {"set", l_timer_set}, {"disarm", l_timer_disarm}, {"get", l_timer_get}, {"wait", l_timer_wait},
+  {NULL, NULL},
+};
 static const luaL_Reg *const all_methods[] = {methods, NULL};
 static const struct lipc_class timer_class = {
   .tname = "lipc.timer", .label = "timer", .size = sizeof(Timer), .methods = all_methods};
@@ -105,13 +104,7 @@ static int l_timer_open (lua_State *L) {
 
 /* fromfd(n) -> Timer: adopts a timer that somebody else made; it keeps its flags */
 static int l_timer_fromfd (lua_State *L) {
-  struct lipcsys_fdinfo info;
-  Timer *t = lipc_new(L, &timer_class);
-  int fd = lipc_adopt(L, 1, &t->h, &info);
-  luaL_argcheck(L, lipcsys_istimer(fd), 1, "not a timer");
-  t->h.access = LIPC_IN;
-  t->h.fd = fd;
-  return 1;
+  return lipc_fromfd(L, &timer_class, lipcsys_istimer, "a timer", LIPC_IN);
 }
 
 /* now([clock]) -> seconds on that clock, for absolute times   -- see clock_gettime(2) */
@@ -125,6 +118,10 @@ static int l_timer_now (lua_State *L) {
 }
 
 static const luaL_Reg funcs[] = {
-  {"open", l_timer_open}, {"fromfd", l_timer_fromfd}, {"now", l_timer_now}, {NULL, NULL}};
+  {"open", l_timer_open},
+  {"fromfd", l_timer_fromfd},
+  {"now", l_timer_now},
+  {NULL, NULL},
+};
 
 int lipc_open_timer (lua_State *L) { return lipc_register(L, &timer_class, funcs); }

@@ -30,6 +30,7 @@ local function make(options)
   return setmetatable({
     options = options,
     connections = {},
+    closers = {}, -- what ends with the broker
     connection_count = 0,
     connections_ever = 0,
     slow_consumers = 0,
@@ -50,6 +51,7 @@ local function make_server(self)
     max_payload = options.max_payload,
     max_control_line = options.max_control_line,
     max_subscriptions = options.max_subscriptions,
+    max_subscription_tokens = options.max_subscription_tokens,
     max_pending = options.max_pending,
     high_water = math.max(1, math.min(HIGH_WATER, options.max_pending // 4)),
     on_resume = function (session) session.connection:wake() end,
@@ -110,9 +112,9 @@ local function ping(self)
     if now() >= deadline then
       deadline = now() + options.ping_interval
       for session in pairs(server.sessions) do
-        if not session.on_network then -- nothing to ask
-        elseif session.pings_out >= options.ping_max then session:fail "Stale Connection"
-        else session:send_ping() end
+        if session.on_network then
+          if session.pings_out >= options.ping_max then session:fail "Stale Connection" else session:send_ping() end
+        end
       end
       self:_kick()
     end
@@ -121,7 +123,8 @@ end
 
 function Broker:wrap(loop)
   check(self, "wrap")
-  if type(loop) ~= "table" or getmetatable(loop).__name ~= "lipc.loop" then
+  local mt = type(loop) == "table" and getmetatable(loop)
+  if not mt or mt.__name ~= "lipc.loop" then
     error(("bad argument #2 to 'wrap' (lipc.loop expected, got %s)"):format(type(loop)), 2)
   end
   if self.loop then error("bad argument #1 to 'wrap' (broker runs already)", 2) end
@@ -160,6 +163,7 @@ function Broker:stop()
     connection:flush()
     connection:close()
   end
+  for _, object in ipairs(self.closers) do object:close() end
   for _, task in ipairs(self.tasks or {}) do self.loop.wake(task) end
   return true
 end
@@ -223,10 +227,18 @@ local function serve(options, listening)
     loop:close()
     return nil, message, code
   end
+  -- The callback of a signal may come while the loop sleeps: a descriptor wakes it.
+  local stopper = assert(ipc.eventfd.open())
+  self.closers[1] = stopper
+  loop:wrap(function ()
+    stopper:take()
+    self:stop()
+  end)
   local registrations = {}
-  local function stop() self:stop() end
   for i, name in ipairs { "SIGTERM", "SIGINT" } do
-    registrations[i] = ipc.signal.on(name, stop)
+    registrations[i] = ipc.signal.on(name, function ()
+      if not self.stopped then stopper:add(1) end
+    end)
   end
   local run, problem = xpcall(function ()
     if listening then listening(self, loop) end

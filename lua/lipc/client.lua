@@ -5,6 +5,7 @@
 
 local ipc = require "lipc"
 local Message = require "lipc.client.message"
+local arguments = require "lipc.client.check"
 local connection = require "lipc.client.connection"
 local credentials = require "lipc.broker.credentials"
 local headers = require "lipc.proto.headers"
@@ -15,6 +16,8 @@ local subscription = require "lipc.client.subscription"
 local forks = require("lipc.core").wait().forks
 local now, huge = ipc.now, math.huge
 local current_task = connection.current_task
+local fail = arguments.fail
+local check_timeout, check_string, check_options = arguments.timeout, arguments.string, arguments.options
 
 -- While so much has come that nobody takes, no more is read: the server then holds back who publishes.
 local HELD_BYTES = 8 << 20
@@ -27,47 +30,10 @@ local Client = {}
 Client.__index = Client
 Client.__name = "lipc.client"
 
-local function fail(operation, object, message, code)
-  return nil, ("client:%s %s: %s"):format(operation, object, message), code
-end
-
 local function check(self, name)
   if getmetatable(self) ~= Client then
     error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
   end
-end
-
-function connection.check_timeout(timeout, arg, name)
-  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
-    error(("bad argument #%d to '%s' (timeout in seconds expected)"):format(arg, name), 3)
-  end
-  return timeout
-end
-local check_timeout = connection.check_timeout
-
-local function check_string(value, arg, name)
-  if type(value) ~= "string" then
-    if type(value) == "number" then return tostring(value) end
-    error(("bad argument #%d to '%s' (string expected, got %s)"):format(arg, name, type(value)), 3)
-  end
-  return value
-end
-
-local function check_options(options, arg, name, known)
-  if options == nil then return {} end
-  if type(options) ~= "table" then
-    error(("bad argument #%d to '%s' (table expected, got %s)"):format(arg, name, type(options)), 3)
-  end
-  for key, value in pairs(options) do
-    local kind = known[key]
-    if not kind then
-      error(("bad argument #%d to '%s' (unknown option '%s')"):format(arg, name, tostring(key)), 3)
-    elseif type(value) ~= kind or kind == "number" and not (value >= 0) then
-      error(("bad argument #%d to '%s' (option '%s': %s expected, got %s)"):format(arg, name, key,
-        kind == "number" and "number, not negative," or kind, type(value)), 3)
-    end
-  end
-  return options
 end
 
 -- What the parts of the client call
@@ -421,7 +387,7 @@ function Client:drain(timeout)
   if self.state == "connected" then self.state = "draining" end
   local subs = {}
   for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
-  for _, sub in ipairs(subs) do self.proto:unsubscribe(sub.inner) end
+  for _, sub in ipairs(subs) do self.proto:wind_down(sub.inner) end
   local ok, message, code = self:flush(timeout)
   -- what has come is still handed out
   local task = current_task()

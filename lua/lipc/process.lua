@@ -42,10 +42,6 @@ function process.pipeline(spec)
   return pipeline.run("process.pipeline", stages, options)
 end
 
-function process.cmd(...)
-  return part "cmd"(...)
-end
-
 if core.methods then -- the first time in this state
   function core.methods:communicate(input, options)
     return part "communicate"(self, input, options)

@@ -47,9 +47,9 @@ for _, type in ipairs(types) do
       collectgarbage()
       local before = count_fds()
       do
-        local o, others = type.open()
+        local kept = { type.open() }
         assert.is_true(count_fds() > before)
-        o, others = nil, nil -- luacheck: ignore
+        kept[1], kept[2] = nil, nil
       end
       collectgarbage()
       collectgarbage()

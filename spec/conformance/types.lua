@@ -98,4 +98,13 @@ types[#types + 1] = {
   fails = function(q) q:receive(0) end,
 }
 
+types[#types + 1] = {
+  name = "lipc.process",
+  open = function() return assert(ipc.process.spawn { "cat", stdin = "pipe", kill_on_close = true }), {} end,
+  failing = "ipc.process.spawn { 'true' }",
+  wait = function(p, timeout) return p:wait(timeout) end,
+  ready = function(p) p.stdin:close() end,
+  fails = function(p) p:wait(0) end,
+}
+
 return types

@@ -1,6 +1,6 @@
 -- Loading the module, with every mechanism it has.
 local core = require "lipc.core"
-for _, open in pairs(core) do
-  if type(open) == "function" then open() end
+local ipc = require "lipc"
+for name in pairs(core) do
+  if name ~= "wait" then assert(ipc[name]) end
 end
-require "lipc"

@@ -170,6 +170,8 @@ static int l_fork (lua_State *L) {
     if (!zombie) sleep(60);
     _exit(0);
   }
+  siginfo_t si;
+  while (zombie && waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT) < 0 && errno == EINTR) continue;
   lua_pushinteger(L, pid);
   return 1;
 }

@@ -20,16 +20,11 @@ end
 
 -- In the child: ends when the parent does.
 local function watch_parent(broker, loop, life)
-  local task = loop:wrap(function ()
+  broker.closers[#broker.closers + 1] = life
+  loop:wrap(function ()
     life:readsome(1)
     broker:stop()
   end)
-  broker.tasks[#broker.tasks + 1] = task
-  local stop = broker.stop
-  function broker:stop()
-    if not self.stopped and loop.current ~= task then task:cancel() end
-    return stop(self)
-  end
 end
 
 local function be_child(options, serve, ready, life)
@@ -124,7 +119,7 @@ end
 
 function Handle:stop(timeout)
   check(self, "stop")
-  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+  if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout or timeout < 0) then
     error("bad argument #2 to 'stop' (timeout in seconds expected)", 2)
   end
   if not self.life then return true end

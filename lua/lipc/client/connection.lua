@@ -48,6 +48,9 @@ local function note(self, message, code)
   self.last_error, self.last_code = message, code
 end
 
+-- What reading or writing says when the other side is gone.
+local GONE = { EOF = true, ECONNRESET = true, EPIPE = true }
+
 -- Speaks with a server until it has accepted us.
 local function greet(self, socket, server, deadline)
   local proto = self.proto
@@ -56,8 +59,8 @@ local function greet(self, socket, server, deadline)
     if left <= 0 then return nil, server.name .. ": timed out", "ETIMEDOUT" end
     local data, message, code = socket:readsome(READ_SIZE, left)
     if not data then
-      return nil, code == "EOF" and server.name .. ": the server closed the connection" or message,
-        code == "EOF" and "ECONNRESET" or code
+      if GONE[code] then return nil, server.name .. ": the server closed the connection", "ECONNRESET" end
+      return nil, message, code
     end
     if self.proto ~= proto or proto.state == "closed" then return nil, "closed", "ECANCELED" end
     local open = proto:feed(data)
@@ -139,6 +142,7 @@ end
 function connection.lost(self, message, code)
   local socket = self.socket
   if not socket then return end
+  if GONE[code] then message, code = "the server closed the connection", "ECONNRESET" end
   self.socket, self.fd, self.chunk, self.known_socket = nil, nil, nil, nil
   socket:close()
   if self.state == "closed" then return end
@@ -321,8 +325,7 @@ function connection.read_some(self, timeout)
     self:_deliver()
     return true
   elseif code ~= "ETIMEDOUT" then
-    connection.lost(self, code == "EOF" and "the server closed the connection" or message,
-      code == "EOF" and "ECONNRESET" or code)
+    connection.lost(self, message, code)
     return true
   end
   return false

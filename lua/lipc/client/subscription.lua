@@ -2,9 +2,9 @@
 -- or next() and messages(); internal but for its methods.    SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local check_timeout = require("lipc.client.check").timeout
 local connection = require "lipc.client.connection"
 
-local current_task = connection.current_task
 local now, huge = ipc.now, math.huge
 local remove = table.remove
 
@@ -132,7 +132,7 @@ end
 function Subscription:next(timeout)
   check(self, "next")
   if self.fn then error("bad argument #1 to 'next' (a function gets these messages)", 2) end
-  timeout = connection.check_timeout(timeout, 2, "next") or self.client.timeout
+  timeout = check_timeout(timeout, 2, "next") or self.client.timeout
   local message = take(self)
   if message then return message end
   local deadline = timeout == huge and huge or nil
@@ -158,7 +158,7 @@ end
 
 function Subscription:messages(timeout)
   check(self, "messages")
-  timeout = connection.check_timeout(timeout, 2, "messages")
+  timeout = check_timeout(timeout, 2, "messages")
   return function ()
     local message, problem, code = self:next(timeout)
     if message then return message end
@@ -197,7 +197,5 @@ function Subscription:__tostring()
 end
 
 Subscription.__close = function (self) self:unsubscribe() end
-
-subscription.current_task = current_task
 
 return subscription

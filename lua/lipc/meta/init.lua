@@ -19,7 +19,19 @@
 ---@field signal lipc.signal.module
 ---@field poll lipc.poll.module
 ---@field loop lipc.loop.module
+---@field process lipc.process.module
 local ipc = {}
+
+--- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread. Returns nothing.
+---@field broker lipc.broker.module
+---@field client lipc.client.module
+local ipc = {}
+
+--- Connects to a message broker; the same as `ipc.client.connect`.
+---@param url? string "unix:///path", "nats://[user:pass@|token@]host[:port]", several with commas between; default: the user's own broker
+---@param opts? lipc.client.options
+---@return lipc.client? client, string? message, string? code
+function ipc.connect(url, opts) end
 
 --- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
 --- `ipc.loop` and the adapters do this for the coroutines they run.
@@ -65,3 +77,10 @@ function ipc.features() end
 ---@field machine string as `uname -m`
 ---@field platform "linux"|"macos"|"freebsd"|"openbsd"|"netbsd"|"posix"
 ---@field lua string "5.4"
+
+--- A command: `ipc.cmd("ls", "-l")`, `ipc.cmd{"ls", cwd = "/"}`, `ipc.cmd(fn)`; joined by `/` to pipelines:
+--- `(ipc.cmd("ls") / ipc.cmd("grep", "x")):output()`.
+---@param program string|lipc.process.program|function
+---@param ... string|number arguments
+---@return lipc.command command
+function ipc.cmd(program, ...) end

@@ -44,11 +44,11 @@ function Poller:remove(what) end
 --- Waits until members are ready; `ready(1)` to `ready(n)` say which. At most 256 at a time; the others
 --- come with the next wait. -- see epoll_wait(2), poll(2)
 ---@param timeout? number seconds
----@return integer? n 0: `wake` has ended it, string? message, string? code
+---@return integer? n, string? message, string? code n is 0 when `wake` ended it
 function Poller:wait(timeout) end
 
---- Ends the wait that is under way, or else the next one, which then returns 0: for a signal callback or a
---- finaliser, which runs inside the wait and has made something to do.
+--- Ends the wait that is under way (the caller is a signal callback, then, or another coroutine), else
+--- the next one: it returns 0.
 ---@return true
 function Poller:wake() end
 

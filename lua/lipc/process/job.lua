@@ -198,9 +198,11 @@ function Job:signal(name)
 end
 
 -- Whether somebody is left in the groups; knows it only where a group outlives its leader's status.
+-- A member whose status was not taken counts as one who is left.
 function Job:populated()
+  for _, m in ipairs(self.members) do m.process:status() end
   for _, m in ipairs(self.members) do
-    if m.leads and m.process:status() ~= false and m.process:killgroup(0) then return true end
+    if m.leads and m.process:killgroup(0) then return true end
   end
   return false
 end

@@ -320,6 +320,13 @@ function Client:unsubscribe(subscription, max)
   end
 end
 
+---Tells the server to end a subscription; what it has sent by then still comes.
+---@param subscription lipc.proto.ClientSubscription
+function Client:wind_down(subscription)
+  local sid = subscription.sid
+  if self.subscriptions[sid] == subscription and self.state == "ready" then send(self, "UNSUB " .. sid .. "\r\n") end
+end
+
 -- Everything subscribed to, for a new connection; a server counts from there.
 local function subscribe_again(self)
   local sids, lines = {}, {}

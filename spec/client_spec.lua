@@ -1,0 +1,513 @@
+-- ipc.connect: the client, in plain scripts and in the tasks of a loop.
+local ipc = require "lipc"
+local names = require "support.names"
+local nats = require "support.nats"
+local peer = require "support.peer"
+
+local SECONDS = 30
+
+describe("client", function()
+  local handle, url
+  local clients = {}
+
+  setup(function()
+    handle = assert(ipc.broker.start { path = names.path ".sock", tcp = "127.0.0.1:0" })
+    url = handle:url()
+  end)
+  teardown(function() handle:close() end)
+
+  local function connect(where, options)
+    local c = assert(ipc.connect(where or url, options))
+    clients[#clients + 1] = c
+    return c
+  end
+  after_each(function()
+    for _, c in ipairs(clients) do c:close() end
+    clients = {}
+  end)
+
+  local function in_loop(fn)
+    local loop <close> = assert(ipc.loop.new())
+    loop:wrap(function()
+      fn(loop)
+      for _, c in ipairs(clients) do c:close() end
+    end)
+    assert.is_true(loop:run())
+  end
+
+  -- The same test as a plain script and in a task.
+  local function both(name, fn)
+    it(name .. ", in a plain script", function() fn() end)
+    it(name .. ", in a task", function() in_loop(fn) end)
+  end
+
+  both("publishes and subscribes", function()
+    local c = connect()
+    local sub = assert(c:subscribe "sensors.*.temp")
+    assert.is_true(c:publish("sensors.7.temp", "21.5"))
+    assert.is_true(c:publish("sensors.7.humidity", "40"))
+    assert.is_true(c:publish("sensors.8.temp", 22))
+    local msg = assert(sub:next(SECONDS))
+    assert.same({ "sensors.7.temp", "21.5" }, { msg.subject, msg.data })
+    assert.is_nil(msg.reply)
+    assert.is_nil(msg.headers)
+    assert.equal("22", assert(sub:next(SECONDS)).data)
+    local none, message, code = sub:next(0)
+    assert.is_nil(none)
+    assert.equal("subscription:next sensors.*.temp: timed out", message)
+    assert.equal("ETIMEDOUT", code)
+  end)
+
+  both("works over TCP with the token of the URL", function()
+    local c = connect(handle:url "tcp")
+    local sub = assert(c:subscribe "a.>")
+    c:publish("a.b.c", "x")
+    assert.equal("a.b.c", assert(sub:next(SECONDS)).subject)
+    assert.matches("^nats://127%.0%.0%.1:%d+$", c:url()) -- nothing secret in it
+  end)
+
+  both("carries headers", function()
+    local c = connect()
+    local sub = assert(c:subscribe "h")
+    c:publish("h", "data", { headers = { Trace = "1", Many = { "a", "b" } }, reply = "r" })
+    local msg = assert(sub:next(SECONDS))
+    assert.same({ Trace = "1", Many = { "a", "b" } }, msg.headers)
+    assert.equal("data", msg.data)
+    assert.equal("r", msg.reply)
+  end)
+
+  both("asks and answers", function()
+    local c = connect()
+    assert(c:subscribe("double", { queue = "workers" }, function(msg) assert(msg:respond(2 * msg.data)) end))
+    for i = 1, 50 do assert.equal(tostring(2 * i), assert(c:request("double", tostring(i), SECONDS)).data) end
+  end)
+
+  both("tells when nobody answers", function()
+    local c = connect()
+    local answer, message, code = c:request("nobody", "x", SECONDS)
+    assert.is_nil(answer)
+    assert.equal("client:request nobody: no responders", message)
+    assert.equal("ENORESPONDERS", code)
+    assert(c:subscribe "silent")
+    answer, message, code = c:request("silent", "x", 0.01)
+    assert.is_nil(answer)
+    assert.equal("client:request silent: timed out", message)
+    assert.equal("ETIMEDOUT", code)
+    answer, message, code = c:request("silent", "x", { timeout = 0 })
+    assert.is_nil(answer)
+    assert.equal("ETIMEDOUT", code, message)
+  end)
+
+  both("ends a subscription after so many messages", function()
+    local c = connect()
+    local sub = assert(c:subscribe "a")
+    assert.is_true(sub:unsubscribe(3))
+    local other = assert(c:subscribe("a", { max = 2 }))
+    for i = 1, 5 do c:publish("a", tostring(i)) end
+    local got = {}
+    for msg in sub:messages(SECONDS) do got[#got + 1] = msg.data end
+    assert.same({ "1", "2", "3" }, got)
+    got = {}
+    for msg in other:messages(SECONDS) do got[#got + 1] = msg.data end
+    assert.same({ "1", "2" }, got)
+    local none, message, code = sub:next(0)
+    assert.is_nil(none)
+    assert.equal("EOF", code)
+    assert.matches("no more messages", message)
+  end)
+
+  both("takes back a subscription", function()
+    local c = connect()
+    local sub = assert(c:subscribe "a")
+    c:publish("a", "1")
+    assert.is_true(c:flush(SECONDS))
+    assert.equal(1, sub:pending())
+    assert.is_true(sub:unsubscribe())
+    assert.is_true(sub:unsubscribe())
+    local none, _, code = sub:next(SECONDS)
+    assert.is_nil(none)
+    assert.equal("EOF", code)
+    c:publish("a", "2")
+    assert.is_true(c:flush(SECONDS))
+  end)
+
+  both("gives a function its messages in order, one after the other", function()
+    local c = connect()
+    local got, inside, most = {}, 0, 0
+    assert(c:subscribe("a", function(msg)
+      inside = inside + 1
+      most = math.max(most, inside)
+      if #got < 3 then ipc.sleep(0.001) end
+      got[#got + 1] = tonumber(msg.data)
+      inside = inside - 1
+      if #got == 1000 then c:stop() end
+    end))
+    for i = 1, 1000 do assert(c:publish("a", tostring(i))) end
+    assert.is_true(c:run(SECONDS))
+    assert.equal(1000, #got)
+    for i = 1, 1000 do assert.equal(i, got[i]) end
+    assert.equal(1, most)
+  end)
+
+  both("lets a function ask in its turn", function()
+    local c = connect()
+    assert(c:subscribe("inner", function(msg) msg:respond("<" .. msg.data .. ">") end))
+    assert(c:subscribe("outer", function(msg) msg:respond(assert(c:request("inner", msg.data, SECONDS)).data) end))
+    assert.equal("<x>", assert(c:request("outer", "x", SECONDS)).data)
+  end)
+
+  both("moves a megabyte at a time both ways at once", function()
+    local c = connect()
+    local sub = assert(c:subscribe "big")
+    local data = ("0123456789abcdef"):rep(65536 - 64)
+    for _ = 1, 20 do assert(c:publish("big", data)) end
+    for _ = 1, 20 do assert.is_true(assert(sub:next(SECONDS)).data == data) end
+    local ok, message, code = c:publish("big", data .. data)
+    assert.is_nil(ok)
+    assert.equal("EMSGSIZE", code)
+    assert.matches("max_payload", message)
+  end)
+
+  both("drains: what has come is still handed out, then it is closed", function()
+    local c, other = connect(), connect()
+    local got = 0
+    assert(c:subscribe("a", function() got = got + 1 end))
+    assert.is_true(c:flush(SECONDS))
+    for _ = 1, 500 do other:publish("a", "x") end
+    assert.is_true(other:flush(SECONDS))
+    assert.is_true(c:drain(SECONDS))
+    assert.equal(500, got)
+    assert.equal("closed", c:status())
+  end)
+
+  both("says what is the matter when it is closed", function()
+    local c = connect()
+    local sub = assert(c:subscribe "a")
+    assert.equal("connected", c:status())
+    assert.is_true(c:close())
+    assert.is_true(c:close())
+    assert.equal("closed", c:status())
+    for _, result in ipairs {
+      table.pack(c:publish("a", "x")), table.pack(c:subscribe "a"), table.pack(c:request("a", "x", 1)),
+      table.pack(c:flush(1)), table.pack(sub:next(1)),
+    } do
+      assert.is_nil(result[1])
+      assert.equal("ECANCELED", result[3], result[2])
+    end
+    assert.is_true(c:run(1))
+    for _ in sub:messages() do error "a message" end
+    assert.matches("^lipc%.client %(unix://.*, closed%)$", tostring(c))
+  end)
+
+  describe("errors of functions", function()
+    it("are raised by the call that waits, with a traceback, in a plain script; the others get theirs", function()
+      local c = connect()
+      local got = {}
+      assert(c:subscribe("a", function(msg)
+        if msg.data == "bad" then error "oops" end
+        got[#got + 1] = msg.data
+        if msg.data == "last" then c:stop() end
+      end))
+      for _, data in ipairs { "1", "bad", "2", "last" } do c:publish("a", data) end
+      local ok, problem = pcall(c.run, c, SECONDS)
+      assert.is_false(ok)
+      assert.matches("client_spec.lua:%d+: oops\nstack traceback:", problem)
+      if got[#got] ~= "last" then assert.is_true(c:run(SECONDS)) end
+      assert.same({ "1", "2", "last" }, got)
+    end)
+
+    it("are raised by the loop in a task", function()
+      local loop <close> = assert(ipc.loop.new())
+      local got
+      loop:wrap(function()
+        local c = connect()
+        c:subscribe("a", function(msg)
+          if msg.data == "bad" then error "oops" end
+          got = msg.data
+          c:close()
+        end)
+        c:publish("a", "bad")
+        c:publish("a", "good")
+      end)
+      local ok, problem = pcall(loop.run, loop)
+      assert.is_false(ok)
+      assert.matches("client_spec.lua:%d+: oops\nstack traceback:", problem)
+      assert.is_true(loop:run())
+      assert.equal("good", got)
+    end)
+
+    both("go to the error handler where there is one", function()
+      local c = connect(nil, { onerror = function() error "replaced" end })
+      local heard
+      c:onerror(function(message, code) heard = { message, code } end)
+      c:subscribe("a", function(msg)
+        if msg.data == "bad" then error "oops" end
+        c:stop()
+      end)
+      c:publish("a", "bad")
+      c:publish("a", "good")
+      assert.is_true(c:run(SECONDS))
+      assert.is_true(c:flush(SECONDS))
+      assert.matches("oops\nstack traceback:", heard[1])
+      assert.equal("ERROR", heard[2])
+    end)
+  end)
+
+  it("loses nothing that a script published which just ends", function()
+    local c = connect() -- less than what would make the broker hold the publisher back
+    local sub = assert(c:subscribe "bulk")
+    assert.is_true(c:flush(SECONDS))
+    for _, where in ipairs { url, handle:url "tcp" } do
+      local out = peer.run([[
+        local c = assert(ipc.connect(arg[1])):setvbuf "full"
+        local own = c:subscribe "bulk"  -- what comes back to it is never read
+        for i = 1, 5000 do assert(c:publish("bulk", ("%06d"):format(i) .. ("x"):rep(100))) end
+      ]], where)
+      assert.equal("", out)
+      for i = 1, 5000 do
+        local msg = assert(sub:next(SECONDS))
+        assert.equal(i, tonumber(msg.data:sub(1, 6)))
+      end
+    end
+  end)
+
+  it("sends at once in a plain script, and later where setvbuf says so", function()
+    local c, raw = connect(), nats.open(url)
+    assert(raw:write "SUB a 1\r\n")
+    nats.sync(raw)
+    assert(c:publish("a", "1"))
+    assert.equal("MSG a 1 1\r\n", raw:read "L")
+    assert.equal("1\r\n", raw:read "L")
+    c:setvbuf "full"
+    assert(c:publish("a", "2"))
+    nats.sync(raw)
+    assert(c:setvbuf "no")
+    assert.equal("MSG a 1 1\r\n", raw:read "L")
+    assert.equal("2\r\n", raw:read "L")
+    raw:close()
+  end)
+
+  it("wakes two that wait for one subscription, each with a message of its own", function()
+    local got = {}
+    in_loop(function(loop)
+      local c = connect()
+      local sub = assert(c:subscribe "a")
+      local waiters = {}
+      for i = 1, 2 do
+        waiters[i] = loop:wrap(function()
+          local msg = assert(sub:next(SECONDS))
+          got[#got + 1] = msg.data
+        end)
+      end
+      ipc.sleep(0)
+      c:publish("a", "1")
+      c:publish("a", "2")
+      for i = 1, 2 do assert(waiters[i]:join()) end
+    end)
+    table.sort(got)
+    assert.same({ "1", "2" }, got)
+  end)
+
+  it("asks many things at once in a loop", function()
+    local sum = 0
+    in_loop(function(loop)
+      local c, server = connect(), connect()
+      server:subscribe("inc", function(msg) msg:respond(msg.data + 1) end)
+      assert.is_true(server:flush(SECONDS))
+      local tasks = {}
+      for i = 1, 100 do
+        tasks[i] = loop:wrap(function()
+          local answer = assert(c:request("inc", tostring(i), SECONDS))
+          sum = sum + answer.data
+        end)
+      end
+      for i = 1, 100 do assert(tasks[i]:join()) end
+    end)
+    assert.equal(5150, sum)
+  end)
+
+  it("lets the loop end when nobody waits for messages any more", function()
+    local loop <close> = assert(ipc.loop.new())
+    local c
+    loop:wrap(function()
+      c = connect()
+      c:publish("a", "x")
+    end)
+    assert.is_true(loop:run()) -- although it is not closed
+    assert.equal("connected", c:status())
+    assert.is_true(c:flush(SECONDS)) -- and works on without the loop
+  end)
+
+  it("is not the child's after a fork", function()
+    local c = connect()
+    local sub = assert(c:subscribe "a")
+    local process = assert(ipc.process.fork(function()
+      local ok, message, code = c:publish("a", "child")
+      assert(ok == nil and code == "ENOTCONN", message)
+      ok, message, code = c:request("a", "child", 1)
+      assert(ok == nil and code == "ENOTCONN", message)
+      assert(c:close())
+      local own <close> = assert(ipc.connect(url))
+      assert(own:publish("a", "own"))
+    end))
+    local status = assert(process:wait(SECONDS))
+    assert.is_true(status.ok, status.error)
+    process:close()
+    assert.equal("own", assert(sub:next(SECONDS)).data)
+    c:publish("a", "parent")
+    assert.equal("parent", assert(sub:next(SECONDS)).data)
+  end)
+
+  describe("when the broker goes", function()
+    both("connects again, subscribes again, and sends what was published meanwhile", function()
+      local path = names.path ".sock"
+      local first = assert(ipc.broker.start { path = path })
+      local lost = 0
+      local c = connect(first:url(), { onerror = function(_, code) if code == "ECONNRESET" then lost = lost + 1 end end })
+      local sub = assert(c:subscribe "a")
+      assert.is_true(c:flush(SECONDS))
+      first:stop()
+      local none, _, code = sub:next(0.01)
+      assert.is_nil(none)
+      assert.equal("ETIMEDOUT", code)
+      assert.equal("reconnecting", c:status())
+      assert(c:publish("a", "meanwhile"))
+      local second = assert(ipc.broker.start { path = path })
+      assert.equal("meanwhile", assert(sub:next(SECONDS)).data)
+      assert.equal("connected", c:status())
+      assert.is_true(c:flush(SECONDS))
+      assert.equal(1, lost)
+      c:close()
+      second:close()
+      first:close()
+    end)
+
+    both("goes to the next of several", function()
+      local a = assert(ipc.broker.start { path = names.path ".sock" })
+      local b = assert(ipc.broker.start { path = names.path ".sock" })
+      local c = connect("unix:///nonexistent/x.sock, " .. a:url() .. "," .. b:url())
+      assert.equal(a:url(), c:url())
+      local sub = assert(c:subscribe "a")
+      assert.is_true(c:flush(SECONDS))
+      a:stop()
+      local raw = nats.open(b:url())
+      local msg
+      repeat -- until it has arrived there
+        assert(raw:write "PUB a 1\r\nx\r\n")
+        msg = sub:next(0.01)
+      until msg
+      assert.equal(b:url(), c:url())
+      raw:close()
+      c:close()
+      a:close()
+      b:close()
+    end)
+
+    both("gives up where it is told to", function()
+      local a = assert(ipc.broker.start { path = names.path ".sock" })
+      local c = connect(a:url(), { reconnect = false })
+      local d = connect(a:url(), { max_reconnects = 2, reconnect_wait = 0.001 })
+      local sub = assert(c:subscribe "a")
+      a:stop()
+      local none, message, code = sub:next(SECONDS)
+      assert.is_nil(none)
+      assert.equal("ECONNRESET", code)
+      assert.matches("closed the connection", message)
+      assert.equal("closed", c:status())
+      none, message, code = d:flush(SECONDS)
+      assert.is_nil(none)
+      assert.equal("ENOENT", code, message)
+      a:close()
+    end)
+
+    both("gathers so much and no more", function()
+      local a = assert(ipc.broker.start { path = names.path ".sock" })
+      local c = connect(a:url(), { reconnect_buffer = 10000 })
+      local sub = assert(c:subscribe "a")
+      a:stop()
+      repeat sub:next(0.001) until c:status() == "reconnecting"
+      local count = 0
+      local ok, message, code -- luacheck: ignore
+      repeat
+        ok, message, code = c:publish("a", ("x"):rep(1000))
+        if ok then count = count + 1 end
+      until not ok
+      assert.equal("ENOBUFS", code)
+      assert.matches("^client:publish a: ", message)
+      assert.is_true(count > 5 and count < 10, count)
+      ok, message, code = c:close()
+      assert.is_nil(ok)
+      assert.matches("not everything could be sent", message)
+      assert.is_string(code)
+      a:close()
+    end)
+  end)
+
+  describe("connect", function()
+    it("fails with what the last server said", function()
+      local c, message, code = ipc.connect "unix:///nonexistent/x.sock"
+      assert.is_nil(c)
+      assert.equal("ENOENT", code)
+      assert.matches("/nonexistent/x.sock", message, 1, true)
+      c, message, code = ipc.connect((handle:url "tcp":gsub("//%x+@", "//wrong@")))
+      assert.is_nil(c)
+      assert.equal("EACCES", code, message)
+    end)
+
+    it("fails where something else answers, or nothing", function()
+      local loop <close> = assert(ipc.loop.new())
+      local path = names.path ".sock"
+      local listener <close> = assert(ipc.socket.listen { path = path })
+      loop:wrap(function()
+        for _, text in ipairs { "HTTP/1.0 400 Bad Request\r\n\r\n", 'INFO {"tls_required":true}\r\n', "INFO {\r\n", "" } do
+          local s = assert(listener:accept(SECONDS))
+          s:write(text)
+          s:shutdown "w"
+          s:settimeout(SECONDS):read "a"
+          s:close()
+        end
+        local s = assert(listener:accept(SECONDS)) -- says nothing
+        s:settimeout(SECONDS):read "a"
+        s:close()
+      end)
+      loop:wrap(function()
+        for _, expected in ipairs { "EPROTO", "ENOTSUP", "EPROTO", "ECONNRESET" } do
+          local c, message, code = ipc.connect("unix://" .. path, { timeout = SECONDS })
+          assert.is_nil(c)
+          assert.equal(expected, code, message)
+        end
+        local c, _, code = ipc.connect("unix://" .. path, { timeout = 0.02 })
+        assert.is_nil(c)
+        assert.equal("ETIMEDOUT", code)
+      end)
+      assert.is_true(loop:run())
+    end)
+
+    it("reports misuse by name", function()
+      assert.has_error(function() ipc.connect(1) end, "bad argument #1 to 'connect' (URL expected, got number)")
+      assert.has_error(function() ipc.connect "http://x" end, "bad argument #1 to 'connect' (unknown scheme 'http')")
+      assert.has_error(function() ipc.connect "nats://x:99999" end, "bad argument #1 to 'connect' (no such port)")
+      assert.has_error(function() ipc.connect "unix://x" end,
+        "bad argument #1 to 'connect' (an absolute path is needed: unix:///path)")
+      assert.has_error(function() ipc.connect("nats://x", { foo = 1 }) end,
+        "bad argument #2 to 'connect' (unknown option 'foo')")
+      assert.has_error(function() ipc.connect("nats://x", { timeout = "1" }) end,
+        "bad argument #2 to 'connect' (option 'timeout': number, not negative, expected, got string)")
+      local c = connect()
+      assert.has_error(function() c:publish(nil, "x") end, "bad argument #2 to 'publish' (string expected, got nil)")
+      assert.has_error(function() c:publish("a", {}) end, "bad argument #3 to 'publish' (string expected, got table)")
+      assert.has_error(function() c.publish(1, "a", "x") end,
+        "bad argument #1 to 'publish' (lipc.client expected, got number)")
+      assert.has_error(function() c:subscribe("a", 1) end, "bad argument #3 to 'subscribe' (table expected, got number)")
+      assert.has_error(function() c:request("a", "x", -1) end,
+        "bad argument #4 to 'request' (timeout in seconds expected)")
+      local ok, message, code = c:publish("a b", "x")
+      assert.is_nil(ok)
+      assert.equal("EINVAL", code)
+      assert.equal("client:publish a b: a subject has no blanks", message)
+      ok, message, code = c:subscribe "a..b"
+      assert.is_nil(ok)
+      assert.equal("EINVAL", code, message)
+    end)
+  end)
+end)
