@@ -1,7 +1,7 @@
 /* scenario.c - what a program on libnats does with a broker, step by step; run by
 ** spec/broker_libnats_spec.lua.  scenario URL: prints a line for each step; ends with 1 at the first
 ** that fails.  SPDX-License-Identifier: MIT */
-#include <nats.h>
+#include <nats/nats.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
