@@ -46,11 +46,11 @@ for _, type in ipairs(types) do
       collectgarbage()
       collectgarbage()
       local before = count_fds()
-      do
-        local kept = { type.open() }
+      (function()
+        local o, others = type.open()
         assert.is_true(count_fds() > before)
-        kept[1], kept[2] = nil, nil
-      end
+        return nil, o, others -- alive until here
+      end)()
       collectgarbage()
       collectgarbage()
       assert.equal(before, count_fds())

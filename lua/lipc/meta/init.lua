@@ -20,9 +20,6 @@
 ---@field poll lipc.poll.module
 ---@field loop lipc.loop.module
 ---@field process lipc.process.module
-local ipc = {}
-
---- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread. Returns nothing.
 ---@field broker lipc.broker.module
 ---@field client lipc.client.module
 local ipc = {}
@@ -33,7 +30,7 @@ local ipc = {}
 ---@return lipc.client? client, string? message, string? code
 function ipc.connect(url, opts) end
 
---- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread.
+--- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread. Returns nothing.
 --- `ipc.loop` and the adapters do this for the coroutines they run.
 ---@param waiter lipc.waiter? nil takes the coroutine out again
 ---@param co? thread default: the running coroutine
