@@ -100,6 +100,13 @@ describe("stream", function()
       return table.concat(data), formats
     end
 
+    it("takes formats by their first letter, as Lua does", function()
+      local line = ("x"):rep(5000)
+      assert(w:write(line, "\n", line, "\n12 and the rest\n"))
+      w:close()
+      assert.same({ line, line .. "\n", 12, " and the rest\n" }, { r:read("line", "*Line", "number", "*all, on and on") })
+    end)
+
     it("agrees with files on random input", function()
       local seed = math.random(1 << 30)
       math.randomseed(seed)

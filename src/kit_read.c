@@ -128,20 +128,27 @@ static struct match match_number (const char *p, size_t n, bool last) {
   return m;
 }
 
+/* The letter of the format at index i, or 0 for a count.  As in the io library only the first letter
+** counts: "line" is "l". */
+static char letter_of (lua_State *L, int i) {
+  if (lua_type(L, i) == LUA_TNUMBER) return 0;
+  const char *f = lua_tostring(L, i);
+  return f[*f == '*'];
+}
+
 /* The format at stack index i ('l', 'L', 'n', 'a' or a count), already checked. */
 static struct match match_format (lua_State *L, int i, Stream *s, size_t at, bool last) {
   const char *p = s->rbuf + at;
   size_t n = s->rend - at;
   struct match m = {MORE, 0, 0, 0};
-  if (lua_type(L, i) == LUA_TNUMBER) {
-    size_t count = (size_t)lua_tointeger(L, i);
-    if (n >= count && n > 0) m = (struct match){FOUND, 0, count, count};
-    else if (last) m = (struct match){n > 0 ? FOUND : NOTHING, 0, n, n};
-    return m;
-  }
-  const char *f = lua_tostring(L, i);
-  if (*f == '*') f++;
-  switch (*f) {
+  char letter = letter_of(L, i);
+  switch (letter) {
+    case 0: {
+      size_t count = (size_t)lua_tointeger(L, i);
+      if (n >= count && n > 0) m = (struct match){FOUND, 0, count, count};
+      else if (last) m = (struct match){n > 0 ? FOUND : NOTHING, 0, n, n};
+      return m;
+    }
     case 'n': return match_number(p, n, last);
     case 'a':
       if (last) m = (struct match){FOUND, 0, n, n};
@@ -150,7 +157,7 @@ static struct match match_format (lua_State *L, int i, Stream *s, size_t at, boo
       const char *nl = n > s->scanned ? memchr(p + s->scanned, '\n', n - s->scanned) : NULL;
       if (nl != NULL) {
         size_t len = (size_t)(nl - p);
-        m = (struct match){FOUND, 0, len + (*f == 'L'), len + 1};
+        m = (struct match){FOUND, 0, len + (letter == 'L'), len + 1};
       } else if (last) {
         m = (struct match){n > 0 ? FOUND : NOTHING, 0, n, n};
       } else {
@@ -163,7 +170,7 @@ static struct match match_format (lua_State *L, int i, Stream *s, size_t at, boo
 
 /* Pushes what the format at index i found at p; false: nothing pushed, it was no numeral. */
 static bool push_match (lua_State *L, int i, const char *p, size_t len) {
-  if (lua_type(L, i) == LUA_TSTRING && strchr(lua_tostring(L, i), 'n') != NULL) {
+  if (letter_of(L, i) == 'n') {
     char buf[201];
     memcpy(buf, p, len);
     buf[len] = '\0';
