@@ -241,6 +241,7 @@ static int block (lua_State *L, const struct lipc_op *op, int t, unsigned events
   bool wake = false;
   double seconds = SLICE;
   lipc_interrupts(L);
+  if (!lipc_isopen(h)) return 0; /* a callback has closed it: there is nothing to wait for */
   if (deadline < HUGE_VAL) {
     seconds = deadline - lipcsys_now();
     if (seconds > SLICE) seconds = SLICE;
@@ -366,7 +367,10 @@ static int resumed (lua_State *L, int status, lua_KContext ctx) {
 static int first (lua_State *L, const struct lipc_op *op, int t, struct lipc_handle *h) {
   h->other = -1; /* of a call that gave up */
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
-  if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
+  if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) {
+    lipc_interrupts(L);
+    if (!lipc_isopen(h)) return giveup(L, op, t, -ECANCELED);
+  }
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
   if (++h->streak >= STREAK) {
     h->streak = 0;
