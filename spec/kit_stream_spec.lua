@@ -160,6 +160,27 @@ describe("stream", function()
       assert.error_matches(function() r:read() end, "closed pipe")
     end)
 
+    it("survives a finaliser that closes the stream, or reads from it, between two results", function()
+      local pause, stepmul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000)
+      local lines = ("x"):rep(3000) .. "\n" .. ("y"):rep(3000) .. "\n" .. ("z"):rep(3000) .. "\n"
+      for _, use in ipairs { r.close, function(s) s:read(5000) end } do
+        local hit
+        for _ = 1, 100000 do
+          local a, b = assert(ipc.pipe.open())
+          assert(b:write(lines))
+          b:close()
+          setmetatable({}, { __gc = function() use(a) end })
+          local t = table.pack(pcall(a.read, a, "l", "l", "l"))
+          hit = t[t.n] == "ECANCELED"
+          a:close()
+          if hit then break end
+        end
+        assert.is_true(hit)
+      end
+      collectgarbage("setpause", pause)
+      collectgarbage("setstepmul", stepmul)
+    end)
+
     it("takes lines longer than any buffer", function()
       local p = feeding [[head -c 1000000 /dev/zero | tr '\0' y; echo; head -c 300000 /dev/zero | tr '\0' z]]
       w:close()

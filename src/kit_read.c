@@ -31,6 +31,10 @@ static void make_room (lua_State *L, Stream *s, size_t more) {
       cap *= 2;
     }
     char *p = lipc_realloc(L, NULL, 0, cap);
+    if (s->rend - s->rpos != have) { /* short of memory, a finaliser ran and used the stream */
+      lipc_realloc(L, p, cap, 0);
+      luaL_error(L, "not enough memory");
+    }
     if (have > 0) memcpy(p, s->rbuf + s->rpos, have);
     lipc_realloc(L, s->rbuf, s->rcap, 0);
     s->rbuf = p;
@@ -180,21 +184,24 @@ static bool push_match (lua_State *L, int i, const char *p, size_t len) {
   return true;
 }
 
-/* Pushes the results of the first n formats and consumes them.  False when one is no numeral: the
-** results before it are there and it is consumed too, as in liolib. */
-static bool take_formats (lua_State *L, Stream *s, int first, int n, bool last) {
+/* Pushes the results of the first n formats and consumes them.  0; -LIPC_ENUMBER when one is no
+** numeral: the results before it are there and it is consumed too, as in liolib.  To push may run
+** finalisers: one that closes the stream, or reads from it, has taken the rest away: -ECANCELED. */
+static int take_formats (lua_State *L, Stream *s, int first, int n, bool last) {
   luaL_checkstack(L, n + 4, "too many formats");
-  size_t at = s->rpos;
+  const char *buf = s->rbuf;
+  size_t at = s->rpos, rpos = s->rpos, rend = s->rend;
   bool good = true;
   for (int i = first; i < first + n && good; i++) {
+    if (s->rbuf != buf || s->rpos != rpos || s->rend != rend) return -ECANCELED;
     s->scanned = 0;
     struct match m = match_format(L, i, s, at, last);
     good = m.verdict == FOUND && push_match(L, i, s->rbuf + at + m.skip, m.len);
     at += m.take;
   }
   s->scanned = 0;
-  consume(L, s, at - s->rpos);
-  return good;
+  if (s->rbuf == buf && s->rpos == rpos && s->rend == rend) consume(L, s, at - rpos);
+  return good ? 0 : -LIPC_ENUMBER;
 }
 
 /* read: all formats or nothing, unless the stream ends or breaks in between. */
@@ -224,9 +231,11 @@ static int read_step (lua_State *L, int t) {
     /* all there, or the stream has no more of what the current format wants */
     int top = lua_gettop(L), got = (int)s->format;
     if (m.verdict == NONUMBER || m.verdict == NOTHING) got++; /* for the blanks before it */
-    bool good = take_formats(L, s, 2, got, s->ended) && got == n && r == 0;
-    if (!good)
-      lipc_failself(L, "read", m.verdict == NOTHING ? -LIPC_EEOF : r < 0 ? r : -LIPC_ENUMBER);
+    int taken = take_formats(L, s, 2, got, s->ended);
+    if (taken == -ECANCELED) r = taken;
+    else if (m.verdict == NOTHING) r = -LIPC_EEOF;
+    else if (r == 0) r = taken;
+    if (r < 0) lipc_failself(L, "read", r);
     return lua_gettop(L) - top;
   }
 }
