@@ -132,8 +132,11 @@ static bool is_taken (lua_State *L, struct lipc_gate *g) {
   return true;
 }
 
+/* A coroutine that died of an error keeps its guard until somebody closes it: by then the direction
+** may be another's. */
 static void leave (lua_State *L, struct lipc_handle *h, unsigned dir) {
   struct lipc_gate *g = gate_of(h, dir);
+  if (g->owner != L) return;
   g->owner = NULL;
   push_weak(L, &gates_key, "v");
   lua_pushnil(L);
