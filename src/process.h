@@ -51,10 +51,6 @@ int lipc_process_open (struct plan *p, const char **ret_path);
 /* Closes what only the child needs; ours: also our ends of new pipes. */
 void lipc_process_close (lua_State *L, struct plan *p, bool ours);
 
-/* What failed in the child, pushed: nil, "chdir /x: ...", code. */
-int lipc_process_failed (lua_State *L, const struct plan *p, const struct lipcsys_failed *failed,
-                         int err);
-
 /* The number of the signal whose name, "SIGTERM" or "TERM", is at idx; -EINVAL. */
 int lipc_process_signal (lua_State *L, int idx, int *ret_signo);
 

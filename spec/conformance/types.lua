@@ -107,4 +107,22 @@ types[#types + 1] = {
   fails = function(q) q:receive(0) end,
 }
 
+types[#types + 1] = {
+  name = "lipc.poller",
+  open = function() return assert(ipc.poll.open()), {} end,
+  failing = "ipc.poll.open()",
+  wait = function(p, timeout) return p:wait(timeout) end,
+  ready = function(p) p:wake() end,
+  fails = function(p) p:wait(0) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.timer",
+  open = function() return assert(ipc.timer.open()), {} end,
+  failing = "ipc.timer.open()",
+  wait = function(t, timeout) return t:wait(timeout) end,
+  ready = function(t) assert(t:set(0)) end,
+  fails = function(t) t:wait(0) end,
+}
+
 return types
