@@ -66,6 +66,25 @@ static int l_traceback (lua_State *L) {
   return 1;
 }
 
+/* What the child's streams hold back; raises when it could not go. */
+static int l_flushall (lua_State *L) {
+  lua_settop(L, 0);
+  if (lipc_stream_flushall(L) == 0) return 0;
+  lua_settop(L, 2);
+  return lua_error(L);
+}
+
+/* Tells the parent the error on top. */
+static int tell_error (lua_State *L, int link) {
+  size_t len, n;
+  unsigned io = LIPC_IO_NONBLOCK | LIPC_IO_SOCKET;
+  const char *msg = lua_tolstring(L, -1, &len);
+  for (size_t at = 0; msg != NULL && at < len && at < MAXERROR; at += n)
+    if (lipcsys_write(link, &io, msg + at, len - at < MAXERROR ? len - at : MAXERROR, &n) < 0)
+      break;
+  return 1;
+}
+
 /* In the child: runs the function at index 1 and ends. */
 static void be_child (lua_State *L, int link, bool others) {
   int code = 0;
@@ -74,24 +93,22 @@ static void be_child (lua_State *L, int link, bool others) {
   lua_pushcfunction(L, l_traceback);
   lua_insert(L, 1);
   if (lua_pcall(L, 0, 1, 1) != LUA_OK) {
-    size_t len, n;
-    unsigned io = LIPC_IO_NONBLOCK | LIPC_IO_SOCKET;
-    const char *msg = lua_tolstring(L, -1, &len);
-    code = 1;
-    for (size_t at = 0; msg != NULL && at < len && at < MAXERROR; at += n)
-      if (lipcsys_write(link, &io, msg + at, len - at < MAXERROR ? len - at : MAXERROR, &n) < 0)
-        break;
+    code = tell_error(L, link);
   } else if (lua_isinteger(L, -1)) {
     code = (int)(lua_tointeger(L, -1) & 0xff);
   } else if (lua_isboolean(L, -1)) {
     code = !lua_toboolean(L, -1);
   }
+  lua_settop(L, 1);
+  lua_pushcfunction(L, l_flushall);
+  if (lua_pcall(L, 0, 0, 1) != LUA_OK && code == 0) code = tell_error(L, link);
   lipcsys_flushstdio(others);
   lipcsys_exitchild(code);
 }
 
 /* fork(fn[, options]) -> process | nil, msg, code: runs fn() in a copy of this process.  It ends with
-** fn: exit code 0, the integer that fn returned, 1 for false, or 1 and the error in the status
+** fn: exit code 0, the integer that fn returned, 1 for false, or 1 and the error in the status; what
+** it wrote by lipc or the C library is flushed
 ** -- see fork(2) */
 static int l_process_fork (lua_State *L) {
   struct plan p = {0};

@@ -65,8 +65,9 @@ function process.spawn(program) end
 --- Runs a function in a copy of this process, with copies of all that it sees. It ends with the function: exit code 0, or
 --- the integer it returned, or 1 for false; an error is code 1 and is in the status, with its traceback. The child runs
 --- under no scheduler, has default signal dispositions, and ends without finalisers (os.exit in it would run the host's).
---- Standard output and error are flushed before and after; lipc streams with setvbuf have to be flushed by the
---- function. All descriptors stay open in the child: close the ends of pipes that are not its own.
+--- Standard output and error are flushed before and after, and what the function wrote to lipc streams with setvbuf after
+--- it, each within the stream's default timeout; what could not go makes it exit code 1, with the error in the status.
+--- What the parent had buffered remains the parent's. All descriptors stay open in the child: close the ends of pipes that are not its own.
 --- "ENOTSUP" in a process with several threads. -- see fork(2)
 ---@param fn fun(): any
 ---@param options? lipc.process.forked
