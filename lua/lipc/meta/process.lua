@@ -170,7 +170,8 @@ function Process:pid() end
 
 --- Writes input to its stdin, closes that, and reads all of stdout and stderr meanwhile, as far as they are pipes, until it
 --- has ended. After "ETIMEDOUT" the process runs on and the next call goes on where this one was; the fourth
---- result is what was read so far.
+--- result is what was read so far. Once it has come to the end, calling it again is misuse. The process remains the
+--- caller's, whatever comes; after an error raised meanwhile (Ctrl-C, a cancelled task) too.
 ---@param input? string
 ---@param options? { timeout?: number, max?: integer } seconds; bytes of one output, beyond it "EMSGSIZE"
 ---@return { stdout: string?, stderr: string?, status: lipc.process.status }? result, string? message, string? code, table? partial

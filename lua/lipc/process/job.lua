@@ -73,9 +73,8 @@ function Job:pipe()
   return self:own(r), self:own(w)
 end
 
--- Takes a process in.
-function Job:add(process, leads)
-  self.members[#self.members + 1] = { process = process, leads = leads }
+-- Waits for the end of a process too, which remains its owner's.
+function Job:watch(process)
   self.running = self.running + 1
   self.alive = self.alive + 1
   self.loop:wrap(function()
@@ -83,6 +82,12 @@ function Job:add(process, leads)
     self.running = self.running - 1
     self.alive = self.alive - 1
   end)
+end
+
+-- Takes a process in.
+function Job:add(process, leads)
+  self.members[#self.members + 1] = { process = process, leads = leads }
+  self:watch(process)
   return process
 end
 
@@ -254,10 +259,5 @@ function Job:close()
 end
 
 Job.__close = Job.close
-
--- Takes the processes out again, alive.
-function Job:release()
-  self.members = {}
-end
 
 return { new = Job.new, misuse = misuse, checked = checked }
