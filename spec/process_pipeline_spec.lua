@@ -349,6 +349,31 @@ describe("process.pipeline", function()
     assert.same({ "ETIMEDOUT", false }, { code, r.stages[1].status.ok })
   end)
 
+  it("does not wait for what has ended in the group but was not reaped", function()
+    local zombie
+    local _, _, code, r = process.pipeline {
+      { "sh", "-c", "echo $$; exec sleep 1000" },
+      function(input)
+        zombie = assert(process.spawn { "true", pgroup = input:read "n" })
+        zombie:exited()
+      end,
+      timeout = 0.5, kill_after = 3600, -- this spec file's time ends before
+    }
+    assert.same({ "ETIMEDOUT", "SIGTERM" }, { code, r.stages[1].status.signal })
+    assert.is_true(zombie:wait(60).ok)
+    zombie:close()
+  end)
+
+  it("gives a grandchild that handles SIGTERM its time", function()
+    local path = names.path()
+    local _, _, code, r = process.run {
+      "sh", "-c", "(trap 'sleep 0.1; echo bye >" .. path .. "; exit' TERM; echo ready; while :; do sleep 0.01; done) & wait",
+      timeout = 2, kill_after = 3600,
+    }
+    assert.same({ "ETIMEDOUT", "ready\n", "bye\n" }, { code, r.stdout, slurp(path) })
+    os.remove(path)
+  end)
+
   it("starts nothing that stays when a later stage cannot be started", function()
     collectgarbage()
     collectgarbage()

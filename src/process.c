@@ -398,9 +398,14 @@ static int l_process_isatty (lua_State *L) {
   return 1;
 }
 
-/* groups() -> boolean: internal: killgroup also reaches a group whose leader's status was taken */
-static int l_process_groups (lua_State *L) {
-  lua_pushboolean(L, lipcsys_hasgroupkill());
+/* grouprunning(process) -> boolean: internal: whether somebody of the group that it leads, and whose
+** number is reserved because its status was not taken, has not ended; false where that cannot be told */
+static int l_process_grouprunning (lua_State *L) {
+  const Process *pr = lipc_test(L, 1, &lipc_process_class);
+  bool runs = false;
+  luaL_argexpected(L, pr != NULL, 1, lipc_process_class.tname);
+  if (!pr->ended) (void)lipcsys_grouprunning(pr->pid, &runs);
+  lua_pushboolean(L, runs);
   return 1;
 }
 
@@ -429,7 +434,7 @@ static int l_reaper_gc (lua_State *L) {
 
 static const luaL_Reg funcs[] = {
   {"isatty", l_process_isatty},
-  {"groups", l_process_groups},
+  {"grouprunning", l_process_grouprunning},
   {"newstatus", l_process_newstatus},
   {"brokenpipe", l_process_brokenpipe},
   {NULL, NULL},

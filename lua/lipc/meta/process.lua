@@ -80,7 +80,7 @@ function process.fork(fn, options) end
 ---@field stdout? lipc.process.descriptor of the last; default "pipe": collected in the result
 ---@field stderr? lipc.process.descriptor of all; default "pipe": collected in the result; a file is opened once for all
 ---@field input? string|fun(): string? written to the first's standard input, which is then closed; a function is called until it gives nil
----@field timeout? number seconds for the whole; then SIGTERM to all, SIGKILL after kill_after seconds, to grandchildren too; "ETIMEDOUT", and what there was as fourth result
+---@field timeout? number seconds for the whole; then SIGTERM to all, SIGKILL after kill_after seconds to those that still run, grandchildren too; "ETIMEDOUT", and what there was as fourth result
 ---@field kill_after? number seconds, default 1; 0: SIGKILL at once
 ---@field max? integer bytes collected of one output; beyond it all is ended: "EMSGSIZE"
 ---@field check? boolean a stage that did not end with exit code 0 is a failure: "EXIT", or the name of the signal; except one that died of SIGPIPE because its reader had enough

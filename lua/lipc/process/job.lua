@@ -202,12 +202,10 @@ function Job:signal(name)
   end
 end
 
--- Whether somebody is left in the groups; knows it only where a group outlives its leader's status.
--- A member whose status was not taken counts as one who is left.
+-- Whether a grandchild runs on; zombies that somebody else has to reap do not count.
 function Job:populated()
-  for _, m in ipairs(self.members) do m.process:status() end
   for _, m in ipairs(self.members) do
-    if m.leads and m.process:killgroup(0) then return true end
+    if m.leads and core.grouprunning(m.process) then return true end
   end
   return false
 end
@@ -218,12 +216,11 @@ function Job:terminate()
   if self.kill_after > 0 then
     local deadline = now() + self.kill_after
     self:signal "SIGTERM"
-    if self:turn(deadline, gone) and core.groups() then
-      local pause = 0.001
-      while self:populated() and now() < deadline do
-        self:turn(math.min(deadline, now() + pause), function() return false end)
-        pause = math.min(pause * 2, 0.05)
-      end
+    self:turn(deadline, gone)
+    local pause = 0.001
+    while now() < deadline and self:populated() do
+      self:turn(math.min(deadline, now() + pause), function() return false end)
+      pause = math.min(pause * 2, 0.05)
     end
   end
   self:signal "SIGKILL"
