@@ -215,7 +215,7 @@ describe("process.pipeline", function()
     assert.equal(2, mine)
   end)
 
-  it("gives the error of a Lua stage with its traceback, and its result as status", function()
+  it("gives the error of a Lua stage with its traceback, and tells a failure from a result", function()
     local function culprit() error "on purpose" end
     for _, fork in ipairs { false, true } do
       local spec = { { "yes" }, function(input) input:read() culprit() end, { "cat" }, fork = fork }
@@ -227,8 +227,13 @@ describe("process.pipeline", function()
       local _, message, code = process.pipeline(spec)
       assert.is_truthy(message:find "^process.pipeline function: exit 1: .*on purpose$", message)
       assert.equal("EXIT", code)
-      r = assert(process.pipeline { { "true" }, function() return 5 end, { function() return false end }, fork = fork })
-      assert.same({ 0, 5, 1 }, { r.stages[1].status.code, r.stages[2].status.code, r.stages[3].status.code })
+      r = assert(process.pipeline { { "true" }, function() return 5 end, { function() return false end },
+        function() return nil, "no luck", "EPERM" end, function() return "fine" end, fork = fork })
+      local good = { ok = true, code = 0 }
+      assert.same({ good, good, { ok = false, code = 1 }, { ok = false, code = 1, error = "no luck" }, good },
+        { r.stages[1].status, r.stages[2].status, r.stages[3].status, r.stages[4].status, r.stages[5].status })
+      _, message, code = process.pipeline { function() return nil, "no luck" end, fork = fork, check = true }
+      assert.same({ "process.pipeline function: exit 1: no luck", "EXIT" }, { message, code })
     end
   end)
 

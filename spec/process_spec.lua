@@ -222,10 +222,26 @@ describe("process.fork", function()
     assert.same({ ok = false, code = 7 }, p:wait(60))
     assert.equal(1, mine)
     p:close()
-    for value, code in pairs { [true] = 0, [false] = 1, [0] = 0, x = 0 } do
-      p = assert(process.fork(function() return value end))
-      assert.equal(code, p:wait(60).code)
-      p:close()
+    local function status(...)
+      local results = table.pack(...)
+      local q = assert(process.fork(function() return table.unpack(results, 1, results.n) end))
+      local s = q:wait(60)
+      q:close()
+      return s
+    end
+    local success = { ok = true, code = 0 }
+    assert.same({ success, success, success, success, success },
+      { status(), status(nil), status(true), status(0.0), status("x", "y") })
+    assert.same({ { ok = false, code = 255 }, { ok = false, code = 7 } }, { status(255), status(7.0) })
+    -- the module's own shape of a failure
+    assert.same({ ok = false, code = 1 }, status(false))
+    assert.same({ ok = false, code = 1, error = "why" }, status(false, "why"))
+    assert.same({ ok = false, code = 1, error = "pipe:read: timed out" }, status(nil, "pipe:read: timed out", "ETIMEDOUT"))
+    -- what is no exit code
+    for _, n in ipairs { 256, -1, 2.5, math.maxinteger } do
+      local s = status(n)
+      assert.equal(1, s.code)
+      assert.is_truthy(s.error:find(("function returned %s: an exit code is"):format(n), 1, true), s.error)
     end
   end)
 

@@ -85,20 +85,37 @@ static int tell_error (lua_State *L, int link) {
   return 1;
 }
 
+/* In the child: calls the function; what it returned as an exit code, and what is to be told or nil. */
+static int l_childmain (lua_State *L) {
+  int fits;
+  lua_settop(L, 1);
+  lua_call(L, 0, 2);
+  if (lua_type(L, 1) == LUA_TNUMBER) {
+    lua_Integer n = lua_tointegerx(L, 1, &fits);
+    if (!fits || n < 0 || n > 255)
+      return luaL_error(L, "function returned %s: an exit code is an integer from 0 to 255",
+                        luaL_tolstring(L, 1, NULL));
+    lua_pushinteger(L, n);
+    return 1;
+  }
+  bool failed = lua_isnil(L, 1) ? !lua_isnil(L, 2) : !lua_toboolean(L, 1);
+  lua_pushinteger(L, failed);
+  if (!failed || lua_isnil(L, 2)) return 1;
+  luaL_tolstring(L, 2, NULL);
+  return 2;
+}
+
 /* In the child: runs the function at index 1 and ends. */
 static void be_child (lua_State *L, int link, bool others) {
-  int code = 0;
+  int code = 1;
   lipc_forgetschedulers(L);
   lua_settop(L, 1);
   lua_pushcfunction(L, l_traceback);
   lua_insert(L, 1);
-  if (lua_pcall(L, 0, 1, 1) != LUA_OK) {
-    code = tell_error(L, link);
-  } else if (lua_isinteger(L, -1)) {
-    code = (int)(lua_tointeger(L, -1) & 0xff);
-  } else if (lua_isboolean(L, -1)) {
-    code = !lua_toboolean(L, -1);
-  }
+  lua_pushcfunction(L, l_childmain);
+  lua_insert(L, 2);
+  if (lua_pcall(L, 1, 2, 1) == LUA_OK) code = (int)lua_tointeger(L, 2);
+  if (lua_type(L, -1) == LUA_TSTRING) tell_error(L, link);
   lua_settop(L, 1);
   lua_pushcfunction(L, l_flushall);
   if (lua_pcall(L, 0, 0, 1) != LUA_OK && code == 0) code = tell_error(L, link);
@@ -107,8 +124,8 @@ static void be_child (lua_State *L, int link, bool others) {
 }
 
 /* fork(fn[, options]) -> process | nil, msg, code: runs fn() in a copy of this process.  It ends with
-** fn: exit code 0, the integer that fn returned, 1 for false, or 1 and the error in the status; what
-** it wrote by lipc or the C library is flushed
+** fn: exit code 0 or the integer that fn returned; 1 for false, for nil, msg and for an error, whose
+** text is in the status.  What it wrote by lipc or the C library is flushed
 ** -- see fork(2) */
 static int l_process_fork (lua_State *L) {
   struct plan p = {0};

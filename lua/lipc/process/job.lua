@@ -161,15 +161,13 @@ end
 function Job:run(entry, fn, input, output, errors)
   self.running = self.running + 1
   self.loop:wrap(function()
-    local ok, value = xpcall(fn, debug.traceback, input, output, errors)
+    local ok, value, message = xpcall(fn, debug.traceback, input, output, errors)
     local status = { ok = true, code = 0 }
     if not ok then
       status = { ok = false, code = 1, error = tostring(value) }
       if core.breaks(output) then status = { ok = false, signal = "SIGPIPE", core = false } end
-    elseif math.type(value) == "integer" then
-      status = { ok = value & 0xff == 0, code = value & 0xff }
-    elseif value == false then
-      status = { ok = false, code = 1 }
+    elseif value == false or (value == nil and message ~= nil) then
+      status = { ok = false, code = 1, error = message ~= nil and tostring(message) or nil }
     end
     entry.status = core.newstatus(status)
     core.breaks(output, false)
