@@ -217,7 +217,7 @@ describe("process.pipeline", function()
     assert.equal(2, mine)
   end)
 
-  it("gives the error of a Lua stage with its traceback, and its result as status", function()
+  it("gives the error of a Lua stage with its traceback, and tells a failure from a result", function()
     local function culprit() error "on purpose" end
     for _, fork in ipairs { false, true } do
       local spec = { { "yes" }, function(input) input:read() culprit() end, { "cat" }, fork = fork }
@@ -229,8 +229,13 @@ describe("process.pipeline", function()
       local _, message, code = process.pipeline(spec)
       assert.is_truthy(message:find "^process.pipeline function: exit 1: .*on purpose$", message)
       assert.equal("EXIT", code)
-      r = assert(process.pipeline { { "true" }, function() return 5 end, { function() return false end }, fork = fork })
-      assert.same({ 0, 5, 1 }, { r.stages[1].status.code, r.stages[2].status.code, r.stages[3].status.code })
+      r = assert(process.pipeline { { "true" }, function() return 5 end, { function() return false end },
+        function() return nil, "no luck", "EPERM" end, function() return "fine" end, fork = fork })
+      local good = { ok = true, code = 0 }
+      assert.same({ good, good, { ok = false, code = 1 }, { ok = false, code = 1, error = "no luck" }, good },
+        { r.stages[1].status, r.stages[2].status, r.stages[3].status, r.stages[4].status, r.stages[5].status })
+      _, message, code = process.pipeline { function() return nil, "no luck" end, fork = fork, check = true }
+      assert.same({ "process.pipeline function: exit 1: no luck", "EXIT" }, { message, code })
     end
   end)
 
@@ -349,6 +354,31 @@ describe("process.pipeline", function()
     os.remove(path)
     _, _, code, r = process.pipeline { function() ipc.sleep(1000) end, timeout = 0.01 }
     assert.same({ "ETIMEDOUT", false }, { code, r.stages[1].status.ok })
+  end)
+
+  it("does not wait for what has ended in the group but was not reaped", function()
+    local zombie
+    local _, _, code, r = process.pipeline {
+      { "sh", "-c", "echo $$; exec sleep 1000" },
+      function(input)
+        zombie = assert(process.spawn { "true", pgroup = input:read "n" })
+        zombie:exited()
+      end,
+      timeout = 0.5, kill_after = 3600, -- this spec file's time ends before
+    }
+    assert.same({ "ETIMEDOUT", "SIGTERM" }, { code, r.stages[1].status.signal })
+    assert.is_true(zombie:wait(60).ok)
+    zombie:close()
+  end)
+
+  it("gives a grandchild that handles SIGTERM its time", function()
+    local path = names.path()
+    local _, _, code, r = process.run {
+      "sh", "-c", "(trap 'sleep 0.1; echo bye >" .. path .. "; exit' TERM; echo ready; while :; do sleep 0.01; done) & wait",
+      timeout = 2, kill_after = 3600,
+    }
+    assert.same({ "ETIMEDOUT", "ready\n", "bye\n" }, { code, r.stdout, slurp(path) })
+    os.remove(path)
   end)
 
   it("starts nothing that stays when a later stage cannot be started", function()

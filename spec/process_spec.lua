@@ -223,10 +223,26 @@ describe("process.fork", function()
     assert.same({ ok = false, code = 7 }, p:wait(60))
     assert.equal(1, mine)
     p:close()
-    for value, code in pairs { [true] = 0, [false] = 1, [0] = 0, x = 0 } do
-      p = assert(process.fork(function() return value end))
-      assert.equal(code, p:wait(60).code)
-      p:close()
+    local function status(...)
+      local results = table.pack(...)
+      local q = assert(process.fork(function() return table.unpack(results, 1, results.n) end))
+      local s = q:wait(60)
+      q:close()
+      return s
+    end
+    local success = { ok = true, code = 0 }
+    assert.same({ success, success, success, success, success },
+      { status(), status(nil), status(true), status(0.0), status("x", "y") })
+    assert.same({ { ok = false, code = 255 }, { ok = false, code = 7 } }, { status(255), status(7.0) })
+    -- the module's own shape of a failure
+    assert.same({ ok = false, code = 1 }, status(false))
+    assert.same({ ok = false, code = 1, error = "why" }, status(false, "why"))
+    assert.same({ ok = false, code = 1, error = "pipe:read: timed out" }, status(nil, "pipe:read: timed out", "ETIMEDOUT"))
+    -- what is no exit code
+    for _, n in ipairs { 256, -1, 2.5, math.maxinteger } do
+      local s = status(n)
+      assert.equal(1, s.code)
+      assert.is_truthy(s.error:find(("function returned %s: an exit code is"):format(n), 1, true), s.error)
     end
   end)
 
@@ -264,6 +280,46 @@ describe("process.fork", function()
       print(r:read "a")
     ]]
     assert.equal("before child after file child !held back\n", out)
+  end)
+
+  it("flushes what the child's own writes left in lipc buffers, and nothing of the parent's", function()
+    local r, w = assert(pipe.open())
+    local r2, w2 = assert(pipe.open())
+    w:setvbuf "full"
+    w2:setvbuf "full"
+    w:write "parent\n"
+    w2:write "untouched\n"
+    local p = assert(process.fork(function()
+      w:write "child\n"
+      local r3, w3 = pipe.open()
+      w3:setvbuf "line"
+      w3:write "half a line"
+      w3:close()
+      r3:close()
+    end))
+    assert.same({ ok = true, code = 0 }, p:wait(60))
+    p:close()
+    assert.equal("child\n", r:readsome(100, 0))
+    assert.equal("ETIMEDOUT", select(3, r2:readsome(100, 0)))
+    w:close()
+    assert.equal("parent\n", r:read "a")
+    -- also after an error
+    p = assert(process.fork(function()
+      w2:write "before the error\n"
+      error "on purpose"
+    end))
+    assert.is_truthy(p:wait(60).error:find "on purpose")
+    p:close()
+    assert.equal("before the error\n", r2:readsome(100, 0))
+    -- what cannot go is a failure
+    w2:flush()
+    r2:close()
+    p = assert(process.fork(function() w2:write "nobody reads" end))
+    local s = p:wait(60)
+    assert.equal(1, s.code)
+    assert.is_truthy(s.error:find("pipe:flush: Broken pipe", 1, true), s.error)
+    p:close()
+    w2:close()
   end)
 
   it("runs no finalisers, and under no scheduler", function()

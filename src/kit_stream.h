@@ -47,5 +47,9 @@ Stream *lipc_stream_test (struct lipc_handle *h);
 /* One attempt to write what setvbuf holds back: 0 when nothing is left of it. */
 int lipc_stream_flushsome (Stream *s);
 
+/* Flushes all streams of this Lua state, each within its default timeout: 0, or the results of the
+** first failure (the others are flushed all the same).  May raise. */
+int lipc_stream_flushall (lua_State *L);
+
 #pragma GCC visibility pop
 #endif

@@ -16,7 +16,7 @@ static const char waiters_key, schedulers_key, gates_key;
 
 static const char guard_tname[] = "(lipc guard)";
 
-static void push_weak (lua_State *L, const void *key, const char *mode) {
+void lipc_pushweak (lua_State *L, const void *key, const char *mode) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
   lua_pop(L, 1);
   lua_newtable(L);
@@ -119,7 +119,7 @@ static bool is_dead (lua_State *co) {
 /* Whether the direction is somebody else's.  One that died or was collected has lost it. */
 static bool is_taken (lua_State *L, struct lipc_gate *g) {
   if (g->owner == NULL) return false;
-  push_weak(L, &gates_key, "v");
+  lipc_pushweak(L, &gates_key, "v");
   lua_rawgetp(L, -1, g);
   lua_State *owner = lua_tothread(L, -1);
   lua_pop(L, 2);
@@ -138,7 +138,7 @@ static void leave (lua_State *L, struct lipc_handle *h, unsigned dir) {
   struct lipc_gate *g = gate_of(h, dir);
   if (g->owner != L) return;
   g->owner = NULL;
-  push_weak(L, &gates_key, "v");
+  lipc_pushweak(L, &gates_key, "v");
   lua_pushnil(L);
   lua_rawsetp(L, -2, g);
   lua_pop(L, 1);
@@ -177,7 +177,7 @@ static void enter (lua_State *L, struct lipc_handle *h, unsigned dir, int slot) 
     lua_setiuservalue(L, 1, uv);
   }
   lua_replace(L, slot);
-  push_weak(L, &gates_key, "v");
+  lipc_pushweak(L, &gates_key, "v");
   lua_pushthread(L);
   lua_rawsetp(L, -2, gate_of(h, dir));
   lua_pop(L, 1);
@@ -432,12 +432,12 @@ static int l_setwaiter (lua_State *L) {
   luaL_checktype(L, 2, LUA_TTHREAD);
   lua_settop(L, 2);
   if (!lua_isnil(L, 1)) {
-    push_weak(L, &schedulers_key, "k");
+    lipc_pushweak(L, &schedulers_key, "k");
     lua_pushvalue(L, 1);
     lua_pushboolean(L, 1);
     lua_rawset(L, -3);
   }
-  push_weak(L, &waiters_key, "k");
+  lipc_pushweak(L, &waiters_key, "k");
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 1);
   lua_rawset(L, -3);

@@ -8,6 +8,9 @@
 
 #define DEFAULTBUF 16384 /* of setvbuf */
 
+/* Registry key, by address: the set of streams for which setvbuf was called (weak keys). */
+static const char buffering_key;
+
 /* After fork the buffered bytes are the parent's to write. */
 static void own_buffer (Stream *s) {
   if (s->h.forkgen != lipcsys_forkgen) {
@@ -212,7 +215,43 @@ static int l_stream_setvbuf (lua_State *L) {
   lua_Integer size = luaL_optinteger(L, 3, DEFAULTBUF);
   luaL_argcheck(L, 0 < size && size <= INT_MAX, 3, "size out of range");
   lua_settop(L, 3);
+  lipc_pushweak(L, &buffering_key, "k");
+  lua_pushvalue(L, 1);
+  lua_pushboolean(L, 1);
+  lua_rawset(L, 4);
+  lua_settop(L, 3);
   return lipc_drive(L, &setvbuf_op, 4);
+}
+
+int lipc_stream_flushall (lua_State *L) {
+  int set = lua_gettop(L) + 1, failed = 0;
+  lua_Integer n = 0;
+  lipc_pushweak(L, &buffering_key, "k");
+  lua_newtable(L); /* a list: what runs during a wait may change the set */
+  for (lua_pushnil(L); lua_next(L, set); lua_pop(L, 1)) {
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, set + 1, ++n);
+  }
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, set + 1, i);
+    Stream *s = lua_touserdata(L, -1);
+    own_buffer(s);
+    if (lipc_isopen(&s->h) && s->wend > s->wpos && lua_getmetatable(L, -1)) {
+      lua_pushcclosure(L, l_stream_flush, 1);
+      lua_insert(L, -2);
+      lua_call(L, 1, 3);
+      if (failed == 0 && lua_isnil(L, -3)) {
+        failed = 3;
+        lua_rotate(L, set, 3); /* kept below the set */
+        set += 3;
+        continue;
+      }
+      lua_pop(L, 2);
+    }
+    lua_pop(L, 1);
+  }
+  lua_settop(L, set - 1);
+  return failed;
 }
 
 /* ---- closing ---- */

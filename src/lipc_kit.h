@@ -159,6 +159,8 @@ struct lipc_state {
 };
 
 struct lipc_state *lipc_getstate (lua_State *L);
+/* Pushes the registry's table with weak keys, values or both that has this key, an address. */
+void lipc_pushweak (lua_State *L, const void *key, const char *mode);
 char *lipc_scratch (lua_State *L);
 void lipc_watch (lua_State *L, struct lipc_watch *w);
 void lipc_unwatch (struct lipc_watch *w);

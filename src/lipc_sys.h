@@ -441,8 +441,9 @@ int lipcsys_pidwait (int pidfd, bool keep, struct lipcsys_status *ret_status);
 int lipcsys_pidkill (int pidfd, int sig);
 int lipcsys_pidkillgroup (int pidfd, pid_t pgid, bool reaped, int sig);
 
-/* Whether a group can be reached after that. */
-bool lipcsys_hasgroupkill (void);
+/* Whether somebody of the group has not ended; what only waits to be reaped has.  Expensive: it looks at
+** all processes. */
+int lipcsys_grouprunning (pid_t pgid, bool *ret_runs);
 
 /* Children that nobody will wait for any more.  The node is made beforehand, so that giving up
 ** cannot fail; it owns the pidfd from then on.  lipcsys_reap takes the status of those that have

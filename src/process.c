@@ -91,32 +91,66 @@ static int l_traceback (lua_State *L) {
   return 1;
 }
 
+/* What the child's streams hold back; raises when it could not go. */
+static int l_flushall (lua_State *L) {
+  lua_settop(L, 0);
+  if (lipc_stream_flushall(L) == 0) return 0;
+  lua_settop(L, 2);
+  return lua_error(L);
+}
+
+/* Tells the parent the error on top. */
+static int tell_error (lua_State *L, int link) {
+  size_t len, n;
+  unsigned io = LIPC_IO_NONBLOCK | LIPC_IO_SOCKET;
+  const char *msg = lua_tolstring(L, -1, &len);
+  for (size_t at = 0; msg != NULL && at < len && at < MAXERROR; at += n)
+    if (lipcsys_write(link, &io, msg + at, len - at < MAXERROR ? len - at : MAXERROR, &n) < 0)
+      break;
+  return 1;
+}
+
+/* In the child: calls the function; what it returned as an exit code, and what is to be told or nil. */
+static int l_childmain (lua_State *L) {
+  int fits;
+  lua_settop(L, 1);
+  lua_call(L, 0, 2);
+  if (lua_type(L, 1) == LUA_TNUMBER) {
+    lua_Integer n = lua_tointegerx(L, 1, &fits);
+    if (!fits || n < 0 || n > 255)
+      return luaL_error(L, "function returned %s: an exit code is an integer from 0 to 255",
+                        luaL_tolstring(L, 1, NULL));
+    lua_pushinteger(L, n);
+    return 1;
+  }
+  bool failed = lua_isnil(L, 1) ? !lua_isnil(L, 2) : !lua_toboolean(L, 1);
+  lua_pushinteger(L, failed);
+  if (!failed || lua_isnil(L, 2)) return 1;
+  luaL_tolstring(L, 2, NULL);
+  return 2;
+}
+
 /* In the child: runs the function at index 1 and ends. */
 static void be_child (lua_State *L, int link, bool others) {
-  int code = 0;
+  int code = 1;
   lipc_forgetschedulers(L);
   lua_settop(L, 1);
   lua_pushcfunction(L, l_traceback);
   lua_insert(L, 1);
-  if (lua_pcall(L, 0, 1, 1) != LUA_OK) {
-    size_t len, n;
-    unsigned io = LIPC_IO_NONBLOCK | LIPC_IO_SOCKET;
-    const char *msg = lua_tolstring(L, -1, &len);
-    code = 1;
-    for (size_t at = 0; msg != NULL && at < len && at < MAXERROR; at += n)
-      if (lipcsys_write(link, &io, msg + at, len - at < MAXERROR ? len - at : MAXERROR, &n) < 0)
-        break;
-  } else if (lua_isinteger(L, -1)) {
-    code = (int)(lua_tointeger(L, -1) & 0xff);
-  } else if (lua_isboolean(L, -1)) {
-    code = !lua_toboolean(L, -1);
-  }
+  lua_pushcfunction(L, l_childmain);
+  lua_insert(L, 2);
+  if (lua_pcall(L, 1, 2, 1) == LUA_OK) code = (int)lua_tointeger(L, 2);
+  if (lua_type(L, -1) == LUA_TSTRING) tell_error(L, link);
+  lua_settop(L, 1);
+  lua_pushcfunction(L, l_flushall);
+  if (lua_pcall(L, 0, 0, 1) != LUA_OK && code == 0) code = tell_error(L, link);
   lipcsys_flushstdio(others);
   lipcsys_exitchild(code);
 }
 
 /* fork(fn[, options]) -> process | nil, msg, code: runs fn() in a copy of this process.  It ends with
-** fn: exit code 0, the integer that fn returned, 1 for false, or 1 and the error in the status
+** fn: exit code 0 or the integer that fn returned; 1 for false, for nil, msg and for an error, whose
+** text is in the status.  What it wrote by lipc or the C library is flushed
 ** -- see fork(2) */
 static int l_process_fork (lua_State *L) {
   struct plan p = {0};
@@ -406,9 +440,14 @@ static int l_process_isatty (lua_State *L) {
   return 1;
 }
 
-/* groups() -> boolean: internal: killgroup also reaches a group whose leader's status was taken */
-static int l_process_groups (lua_State *L) {
-  lua_pushboolean(L, lipcsys_hasgroupkill());
+/* grouprunning(process) -> boolean: internal: whether somebody of the group that it leads, and whose
+** number is reserved because its status was not taken, has not ended; false where that cannot be told */
+static int l_process_grouprunning (lua_State *L) {
+  const Process *pr = lipc_test(L, 1, &lipc_process_class);
+  bool runs = false;
+  luaL_argexpected(L, pr != NULL, 1, lipc_process_class.tname);
+  if (!pr->ended) (void)lipcsys_grouprunning(pr->pid, &runs);
+  lua_pushboolean(L, runs);
   return 1;
 }
 
@@ -437,7 +476,7 @@ static int l_reaper_gc (lua_State *L) {
 
 static const luaL_Reg funcs[] = {
   {"isatty", l_process_isatty},
-  {"groups", l_process_groups},
+  {"grouprunning", l_process_grouprunning},
   {"newstatus", l_process_newstatus},
   {"brokenpipe", l_process_brokenpipe},
   {NULL, NULL},

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "lipc_sys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -58,16 +59,32 @@ int lipcsys_pidkillgroup (int pidfd, pid_t pgid, bool reaped, int sig) {
   return kill(-pgid, sig) < 0 ? -errno : 0;
 }
 
-bool lipcsys_hasgroupkill (void) {
-#if defined(SYS_pidfd_send_signal) && defined(SYS_pidfd_open)
-  int fd = (int)syscall(SYS_pidfd_open, getpid(), 0u);
+/* State and group of a process that /proc lists: "pid (name) S ppid pgrp ...", where name may be anything. */
+static bool runs_in (const char *pid, pid_t pgid) {
+  char path[64], line[512], state;
+  int fd = -1, group;
+  ssize_t n = -1;
+  if (snprintf(path, sizeof path, "/proc/%s/stat", pid) < (int)sizeof path)
+    fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
-  bool has = syscall(SYS_pidfd_send_signal, fd, 0, NULL, LIPC_SIGNAL_GROUP) == 0 || errno != EINVAL;
+  n = read(fd, line, sizeof line - 1);
   close(fd);
-  return has;
-#else
-  return false;
-#endif
+  if (n <= 0) return false;
+  line[n] = '\0';
+  const char *after = strrchr(line, ')');
+  if (after == NULL || sscanf(after, ") %c %*d %d", &state, &group) != 2) return false;
+  return group == pgid && state != 'Z' && state != 'X';
+}
+
+int lipcsys_grouprunning (pid_t pgid, bool *ret_runs) {
+  DIR *d = opendir("/proc");
+  bool runs = false;
+  if (d == NULL) return -errno;
+  for (struct dirent *e; !runs && (e = readdir(d)) != NULL;)
+    runs = '0' < e->d_name[0] && e->d_name[0] <= '9' && runs_in(e->d_name, pgid);
+  closedir(d);
+  *ret_runs = runs;
+  return 0;
 }
 
 int lipcsys_threads (int *ret_n) {
@@ -91,7 +108,10 @@ int lipcsys_pidkillgroup (int pidfd, pid_t pgid, bool reaped, int sig) {
   (void)pidfd, (void)pgid, (void)reaped, (void)sig;
   return -ENOSYS;
 }
-bool lipcsys_hasgroupkill (void) { return false; }
+int lipcsys_grouprunning (pid_t pgid, bool *ret_runs) {
+  (void)pgid, (void)ret_runs;
+  return -ENOSYS;
+}
 int lipcsys_threads (int *ret_n) {
   (void)ret_n;
   return -ENOSYS;

@@ -123,11 +123,17 @@ end
 -- Hands errors out: to the handler, or to whoever runs the loop, one at a time.
 local function report(self)
   local failures = self.failures
-  while failures[1] do
-    local f = table.remove(failures, 1)
-    if not f.task.taken then -- else somebody joined it in the meantime, and has it
-      if not self.onerror_ then error(type(f.err) == "string" and f.traceback or f.err, 0) end
-      self.onerror_(f.err, f.traceback, f.task)
+  local i = 1
+  while failures[i] do
+    local f = failures[i]
+    if f.task.awaited then -- who joins it from outside is about to take it
+      i = i + 1
+    else
+      table.remove(failures, i)
+      if not f.task.taken then -- else somebody joined it in the meantime, and has it
+        if not self.onerror_ then error(type(f.err) == "string" and f.traceback or f.err, 0) end
+        self.onerror_(f.err, f.traceback, f.task)
+      end
     end
   end
 end

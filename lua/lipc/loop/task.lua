@@ -147,6 +147,18 @@ local function join_in(loop, self, me, deadline)
   return true
 end
 
+-- Runs the loop until this task has ended: its error is the joiner's then, and the loop keeps it back.
+local function join_outside(loop, self, deadline)
+  local before = self.awaited
+  local _ <close> = setmetatable({}, { __close = function() self.awaited = before end })
+  self.awaited = true
+  while self.state ~= "done" do
+    local left = deadline and deadline - now()
+    if left and left <= 0 then return end
+    loop:step(left)
+  end
+end
+
 function Task:join(timeout)
   check_task(self, "join")
   if timeout ~= nil and (type(timeout) ~= "number" or timeout < 0 or timeout ~= timeout) then
@@ -161,11 +173,7 @@ function Task:join(timeout)
     if me and me.loop == loop and coroutine.isyieldable() then
       join_in(loop, self, me, deadline)
     else
-      while self.state ~= "done" do
-        local left = deadline and deadline - now()
-        if left and left <= 0 then break end
-        loop:step(left)
-      end
+      join_outside(loop, self, deadline)
     end
   end
   if self.state ~= "done" then return nil, "task:join: timed out", "ETIMEDOUT" end

@@ -63,12 +63,14 @@ function process.spawn(program) end
 ---@field threads? boolean fork although this process has several threads: the child has only this one, and locks that others hold stay held there
 
 --- Runs a function in a copy of this process, with copies of all that it sees. It ends with the function: exit code 0, or
---- the integer it returned, or 1 for false; an error is code 1 and is in the status, with its traceback. The child runs
+--- the integer from 0 to 255 that it returned; or 1 for a failure: `false`, `nil, message` (the message is in the
+--- status) or an error, which is in the status with its traceback; another number is an error. The child runs
 --- under no scheduler, has default signal dispositions, and ends without finalisers (os.exit in it would run the host's).
---- Standard output and error are flushed before and after; lipc streams with setvbuf have to be flushed by the
---- function. All descriptors stay open in the child: close the ends of pipes that are not its own.
+--- Standard output and error are flushed before and after, and what the function wrote to lipc streams with setvbuf after
+--- it, each within the stream's default timeout; what could not go makes it exit code 1, with the error in the status.
+--- What the parent had buffered remains the parent's. All descriptors stay open in the child: close the ends of pipes that are not its own.
 --- "ENOTSUP" in a process with several threads. -- see fork(2)
----@param fn fun(): any
+---@param fn fun(): any, any
 ---@param options? lipc.process.forked
 ---@return lipc.process? process, string? message, string? code "ENOTSUP", "EAGAIN", "ENOMEM", or as spawn
 function process.fork(fn, options) end
@@ -79,7 +81,7 @@ function process.fork(fn, options) end
 ---@field stdout? lipc.process.descriptor of the last; default "pipe": collected in the result
 ---@field stderr? lipc.process.descriptor of all; default "pipe": collected in the result; a file is opened once for all
 ---@field input? string|fun(): string? written to the first's standard input, which is then closed; a function is called until it gives nil
----@field timeout? number seconds for the whole; then SIGTERM to all, SIGKILL after kill_after seconds, to grandchildren too; "ETIMEDOUT", and what there was as fourth result
+---@field timeout? number seconds for the whole; then SIGTERM to all, SIGKILL after kill_after seconds to those that still run, grandchildren too; "ETIMEDOUT", and what there was as fourth result
 ---@field kill_after? number seconds, default 1; 0: SIGKILL at once
 ---@field max? integer bytes collected of one output; beyond it all is ended: "EMSGSIZE"
 ---@field check? boolean a stage that did not end with exit code 0 is a failure: "EXIT", or the name of the signal; except one that died of SIGPIPE because its reader had enough
@@ -95,8 +97,9 @@ function process.run(program) end
 
 --- A stage: a program; or a Lua function `function(input, output, errors)` that reads its input by lines, read or readsome,
 --- and writes. It runs as a coroutine beside the others, so it must not block by other means; with fork = true in a
---- process of its own. A write whose reader has gone ends it quietly, with SIGPIPE as status. It returns as
---- the function of fork does.
+--- process of its own. A write whose reader has gone ends it quietly, with SIGPIPE as status. It fails, with exit code 1,
+--- by an error, by `return nil, message` and by `return false`; whatever else it returns, a count perhaps, is no
+--- failure and no exit code.
 ---@alias lipc.process.stage lipc.process.program | fun(input: lipc.stream.input, output: lipc.stream.output, errors: lipc.stream.output): any
 
 --- The stages at 1, 2, ...; further options of a program (cwd, env, limits ...) are defaults for all stages. A function with
@@ -125,7 +128,7 @@ function process.pipeline(stages) end
 ---@field code? integer exit code; nil: a signal ended it
 ---@field signal? string its name
 ---@field core? boolean it dumped core
----@field error? string of a Lua function: error and traceback
+---@field error? string of a Lua function: its error and traceback, or the message that it returned
 
 --- A child process, held by a descriptor that never comes to mean another process; readable when it has ended. A child
 --- of fork can signal its parent's children, not wait for them. Closed or collected, the process runs on
@@ -169,7 +172,8 @@ function Process:pid() end
 
 --- Writes input to its stdin, closes that, and reads all of stdout and stderr meanwhile, as far as they are pipes, until it
 --- has ended. After "ETIMEDOUT" the process runs on and the next call goes on where this one was; the fourth
---- result is what was read so far.
+--- result is what was read so far. Once it has come to the end, calling it again is misuse. The process remains the
+--- caller's, whatever comes; after an error raised meanwhile (Ctrl-C, a cancelled task) too.
 ---@param input? string
 ---@param options? { timeout?: number, max?: integer } seconds; bytes of one output, beyond it "EMSGSIZE"
 ---@return { stdout: string?, stderr: string?, status: lipc.process.status }? result, string? message, string? code, table? partial

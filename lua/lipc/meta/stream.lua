@@ -44,7 +44,7 @@ function Output:write(...) end
 ---@return T? self, string? message, string? code
 function Output:flush(timeout) end
 
---- Sets the buffering of writes, after flushing. A forked child starts with an empty buffer;
+--- Sets the buffering of writes, after flushing. A forked child starts with an empty buffer, and flushes it in the end;
 --- collection drops what one attempt could not write. -- see setvbuf(3)
 ---@generic T
 ---@param self T

@@ -73,9 +73,8 @@ function Job:pipe()
   return self:own(r), self:own(w)
 end
 
--- Takes a process in.
-function Job:add(process, leads)
-  self.members[#self.members + 1] = { process = process, leads = leads }
+-- Waits for the end of a process too, which remains its owner's.
+function Job:watch(process)
   self.running = self.running + 1
   self.alive = self.alive + 1
   self.loop:wrap(function()
@@ -83,6 +82,12 @@ function Job:add(process, leads)
     self.running = self.running - 1
     self.alive = self.alive - 1
   end)
+end
+
+-- Takes a process in.
+function Job:add(process, leads)
+  self.members[#self.members + 1] = { process = process, leads = leads }
+  self:watch(process)
   return process
 end
 
@@ -156,15 +161,13 @@ end
 function Job:run(entry, fn, input, output, errors)
   self.running = self.running + 1
   self.loop:wrap(function()
-    local ok, value = xpcall(fn, debug.traceback, input, output, errors)
+    local ok, value, message = xpcall(fn, debug.traceback, input, output, errors)
     local status = { ok = true, code = 0 }
     if not ok then
       status = { ok = false, code = 1, error = tostring(value) }
       if core.breaks(output) then status = { ok = false, signal = "SIGPIPE", core = false } end
-    elseif math.type(value) == "integer" then
-      status = { ok = value & 0xff == 0, code = value & 0xff }
-    elseif value == false then
-      status = { ok = false, code = 1 }
+    elseif value == false or (value == nil and message ~= nil) then
+      status = { ok = false, code = 1, error = message ~= nil and tostring(message) or nil }
     end
     entry.status = core.newstatus(status)
     core.breaks(output, false)
@@ -197,12 +200,10 @@ function Job:signal(name)
   end
 end
 
--- Whether somebody is left in the groups; knows it only where a group outlives its leader's status.
--- A member whose status was not taken counts as one who is left.
+-- Whether a grandchild runs on; zombies that somebody else has to reap do not count.
 function Job:populated()
-  for _, m in ipairs(self.members) do m.process:status() end
   for _, m in ipairs(self.members) do
-    if m.leads and m.process:killgroup(0) then return true end
+    if m.leads and core.grouprunning(m.process) then return true end
   end
   return false
 end
@@ -213,12 +214,11 @@ function Job:terminate()
   if self.kill_after > 0 then
     local deadline = now() + self.kill_after
     self:signal "SIGTERM"
-    if self:turn(deadline, gone) and core.groups() then
-      local pause = 0.001
-      while self:populated() and now() < deadline do
-        self:turn(math.min(deadline, now() + pause), function() return false end)
-        pause = math.min(pause * 2, 0.05)
-      end
+    self:turn(deadline, gone)
+    local pause = 0.001
+    while now() < deadline and self:populated() do
+      self:turn(math.min(deadline, now() + pause), function() return false end)
+      pause = math.min(pause * 2, 0.05)
     end
   end
   self:signal "SIGKILL"
@@ -254,10 +254,5 @@ function Job:close()
 end
 
 Job.__close = Job.close
-
--- Takes the processes out again, alive.
-function Job:release()
-  self.members = {}
-end
 
 return { new = Job.new, misuse = misuse, checked = checked }

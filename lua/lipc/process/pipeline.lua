@@ -142,14 +142,14 @@ local function in_child(j, s)
     j:close()
     local input, output, errors = core.stream(0, "r"), core.stream(1, "w"), core.stream(2, "w")
     core.breaks(output, true)
-    local ok, value = xpcall(s.fn, debug.traceback, input, output, errors)
+    local ok, value, message = xpcall(s.fn, debug.traceback, input, output, errors)
     if not ok then
       if core.breaks(output) then core.brokenpipe() end
       error(setmetatable({ tostring(value) }, Traced), 0)
     end
     output:flush()
     errors:flush()
-    return value
+    if value == false or value == nil then return value, message end -- anything else, numbers too, is success
   end
 end
 
