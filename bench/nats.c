@@ -33,7 +33,8 @@ static void receive (natsConnection *nc, long count) {
   fflush(stdout);
   for (long i = 0; i < count; i++) {
     must(natsSubscription_NextMsg(&msg, sub, 60000));
-    if (natsMsg_GetDataLength(msg) != SIZE || memcmp(natsMsg_GetData(msg), payload[i % DIFFERENT], SIZE) != 0) {
+    if (natsMsg_GetDataLength(msg) != SIZE ||
+        memcmp(natsMsg_GetData(msg), payload[i % DIFFERENT], SIZE) != 0) {
       fprintf(stderr, "nats: message %ld is not the one expected\n", i);
       exit(1);
     }
@@ -57,7 +58,8 @@ int main (int argc, char **argv) {
   if (strcmp(argv[1], "sub") == 0) {
     receive(nc, count);
   } else {
-    for (long i = 0; i < count; i++) must(natsConnection_Publish(nc, "bench.one", payload[i % DIFFERENT], SIZE));
+    for (long i = 0; i < count; i++)
+      must(natsConnection_Publish(nc, "bench.one", payload[i % DIFFERENT], SIZE));
     must(natsConnection_FlushTimeout(nc, 60000));
   }
   natsConnection_Destroy(nc);
