@@ -454,7 +454,7 @@ function Client:close(timeout)
   return true
 end
 
-Client.__close = Client.close
+function Client:__close() self:close() end
 
 function Client:__tostring()
   return ("lipc.client (%s, %s)"):format(self.server and self.server.name or "no server", self.state)
