@@ -199,6 +199,18 @@ describe("client", function()
     assert.matches("^lipc%.client %(unix://.*, closed%)$", tostring(c))
   end)
 
+  it("closes at the end of its block, also by an error", function()
+    local c
+    local ok, problem = pcall(function()
+      local inside <close> = assert(ipc.connect(url))
+      c = inside
+      error("out", 0)
+    end)
+    assert.is_false(ok)
+    assert.equal("out", problem)
+    assert.equal("closed", c:status())
+  end)
+
   describe("errors of functions", function()
     it("are raised by the call that waits, with a traceback, in a plain script; the others get theirs", function()
       local c = connect()

@@ -4,7 +4,7 @@
 -- SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
-local Message = require "lipc.client.message"
+local messages = require "lipc.client.message"
 local arguments = require "lipc.client.check"
 local connection = require "lipc.client.connection"
 local credentials = require "lipc.broker.credentials"
@@ -31,9 +31,8 @@ Client.__index = Client
 Client.__name = "lipc.client"
 
 local function check(self, name)
-  if getmetatable(self) ~= Client then
-    error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
-  end
+  if getmetatable(self) == Client then return end
+  error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
 end
 
 -- What the parts of the client call
@@ -229,10 +228,13 @@ function Client:subscribe(subject, options, fn)
   end
   local sub = subscription.new(self, subject, fn)
   local inner
+  local Message = self.message_class
   local function receive(to, reply, data, block)
     local tail = sub.tail + 1
     sub.tail = tail
-    sub[tail] = setmetatable({ subject = to, data = data, reply = reply, client = self, header_block = block }, Message)
+    local msg = { subject = to, data = data, reply = reply }
+    if block then msg.header_block = block end
+    sub[tail] = setmetatable(msg, Message)
     self.held = self.held + 1
     self.held_bytes = self.held_bytes + #data
     if not sub.marked then
@@ -283,8 +285,7 @@ function Client:request(subject, data, options)
   local token, message, code = self.proto:request(subject, data, block, function (to, reply, answer, header)
     waiter.done = true
     if to then
-      waiter.message = setmetatable({ subject = to, data = answer, reply = reply, client = self, header_block = header },
-        Message)
+      waiter.message = setmetatable({ subject = to, data = answer, reply = reply, header_block = header }, self.message_class)
     else
       waiter.problem, waiter.code = reply, answer
     end
@@ -357,7 +358,6 @@ function Client:run(seconds)
   check(self, "run")
   seconds = check_timeout(seconds, 2, "run")
   local deadline = seconds and seconds < huge and now() + seconds or huge
-  self.stopped = false
   if not current_task() then dispatch(self) end
   local waiter = { run = true }
   self.runners[waiter] = true
@@ -454,7 +454,7 @@ function Client:close(timeout)
   return true
 end
 
-Client.__close = Client.close
+function Client:__close() self:close() end
 
 function Client:__tostring()
   return ("lipc.client (%s, %s)"):format(self.server and self.server.name or "no server", self.state)
@@ -507,6 +507,7 @@ function client.connect(url, options)
       if not fatal then self:_report(text, code) end
     end,
   }
+  self.message_class = messages.class(self)
   local ok, message, code = connection.establish(self)
   if not ok then
     self.state = "closed"

@@ -26,17 +26,6 @@ function subscription.new(client, subject, fn)
   }, Subscription)
 end
 
--- The connection may read again when enough was taken.
-local function taken(self, message)
-  local client = self.client
-  client.held = client.held - 1
-  client.held_bytes = client.held_bytes - #message.data
-  if client.was_full and not client:_full() then
-    client.was_full = false
-    connection.nudge(client)
-  end
-end
-
 local function take(self)
   local head = self.head
   local message = self[head]
@@ -47,7 +36,13 @@ local function take(self)
   else
     self.head = head + 1
   end
-  taken(self, message)
+  local client = self.client
+  client.held = client.held - 1
+  client.held_bytes = client.held_bytes - #message.data
+  if client.was_full and not client:_full() then -- the connection may read again
+    client.was_full = false
+    connection.nudge(client)
+  end
   return message
 end
 
