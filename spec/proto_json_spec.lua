@@ -20,7 +20,7 @@ describe("proto.json", function ()
   end)
 
   it("names the package when dkjson is missing", function ()
-    local chunk = assert(loadfile(assert(package.searchpath("lipc.proto.json", package.path))))
+    local chunk = assert(loadfile(assert(package.searchpath("lipc.proto.json", package.path)), "t", _G))
     local loaded, path, cpath = package.loaded.dkjson, package.path, package.cpath
     package.loaded.dkjson, package.path, package.cpath = nil, "", ""
     local ok, message = pcall(chunk)
