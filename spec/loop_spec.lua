@@ -469,11 +469,33 @@ describe("loop", function()
   end)
 
   it("names the argument in misuse", function()
-    assert.has_error.matches(function() loop:wrap(3) end, "bad argument #2 to 'wrap' %(function expected, got number%)")
+    assert.has_error.matches(function() loop:wrap(3) end, "bad argument #1 to 'wrap' %(function expected, got number%)")
+    assert.matches("^[^\n]*loop_spec.lua:%d+: bad argument #1 to 'wrap' %(function expected, got nil%)$",
+      select(2, pcall(function() loop:wrap() end)))
     assert.has_error.matches(function() loop.run({}) end, "bad argument #1 to 'run' %(lipc.loop expected, got table%)")
-    assert.has_error.matches(function() loop:run(print, 3) end, "bad argument #3 to 'run'")
-    assert.has_error.matches(function() loop:step(-1) end, "bad argument #2 to 'step'")
-    assert.has_error.matches(function() loop:step(0 / 0) end, "bad argument #2 to 'step'")
+    assert.has_error.matches(function() loop:run(print, 3) end, "bad argument #2 to 'run'")
+    local task = loop:wrap(function() end)
+    for name, object in pairs { step = loop, sleep = loop, join = task, readsome = false } do
+      local function refuses(value, what)
+        local ok, message
+        if object then
+          ok, message = pcall(function() object[name](object, value) end)
+          assert.matches("loop_spec.lua:%d+: bad", message)
+        else -- what the core says
+          local r, w = assert(ipc.pipe.open())
+          ok, message = pcall(function() r:readsome(1, value) end)
+          message = message:gsub("#2", "#1")
+          r:close()
+          w:close()
+        end
+        assert.is_false(ok)
+        assert.matches(("bad argument #1 to '%s' (%s)"):format(name, what), message, 1, true)
+      end
+      refuses(-1, "timeout must not be negative")
+      refuses(0 / 0, "timeout must not be negative")
+      refuses("1", "timeout in seconds expected, got string")
+    end
+    assert.error_matches(function() loop:sleep() end, "#1 to 'sleep' %(timeout in seconds expected, got nil")
     assert.has_error.matches(function() ipc.loop.new { oops = 1 } end, "unknown option 'oops'")
     assert.has_error.matches(function() ipc.loop.new { onerror = 1 } end, "'onerror': function expected")
     assert.has_error.matches(function() ipc.loop.new { backend = "kqueue" } end, "no backend 'kqueue'")

@@ -51,7 +51,10 @@ int lipc_process_open (struct plan *p, const char **ret_path);
 /* Closes what only the child needs; ours: also our ends of new pipes. */
 void lipc_process_close (lua_State *L, struct plan *p, bool ours);
 
-/* What failed in the child, pushed: nil, "chdir /x: ...", code. */
+/* A failure on the way, pushed: nil, "process.spawn: chdir /x: ...", code; by the name of the step, or as
+** the child told it. */
+int lipc_process_failedat (lua_State *L, const struct plan *p, const char *step, const char *object,
+                           int err);
 int lipc_process_failed (lua_State *L, const struct plan *p, const struct lipcsys_failed *failed,
                          int err);
 

@@ -58,6 +58,16 @@ static const char *text (struct reader *r, const char *what) {
   return s;
 }
 
+/* Something comes after a nil in the list. */
+static void refuse_hole (struct reader *r) {
+  lua_Integer i = 1;
+  while (lua_rawgeti(r->L, r->idx, i) != LUA_TNIL) {
+    lua_pop(r->L, 1);
+    i++;
+  }
+  refuse(r, "the argument list has a hole at %d", (int)i);
+}
+
 static void check_names (struct reader *r, bool fork) {
   static const char *const names[] = {"stdin",     "stdout",        "stderr",    "fds",  "cwd",
                                       "pgroup",    "session",       "umask",     "nice", "limits",
@@ -74,6 +84,7 @@ static void check_names (struct reader *r, bool fork) {
     for (int k = 0; k < 2 && lua_type(L, -1) == LUA_TSTRING; k++)
       for (const char *const *s = lists[k]; *s != NULL && !known; s++)
         known = strcmp(*s, lua_tostring(L, -1)) == 0;
+    if (!known && !fork && lua_isinteger(L, -1) && lua_tointeger(L, -1) > n) refuse_hole(r);
     if (!known) refuse(r, "unknown option '%s'", luaL_tolstring(L, -1, NULL));
   }
 }
@@ -87,7 +98,7 @@ static void read_argv (struct reader *r) {
   if (n == 0) refuse(r, "program expected at index 1");
   const char **argv = block(r, n + 1, sizeof *argv);
   for (size_t i = 0; i < n; i++) {
-    lua_rawgeti(L, r->idx, (lua_Integer)i + 1);
+    if (lua_rawgeti(L, r->idx, (lua_Integer)i + 1) == LUA_TNIL) refuse_hole(r);
     lua_pushfstring(L, "index %d", (int)i + 1);
     strncpy(what, lua_tostring(L, -1), sizeof what - 1)[sizeof what - 1] = '\0';
     lua_pop(L, 1);
@@ -282,7 +293,10 @@ static int add_descriptor (struct reader *r, int to, const char *name, int strea
       else if (strcmp(s, "inherit") == 0) {
         if (to > 2) add_move(r, to, to);
       } else {
-        refuse(r, "option '%s': invalid value '%s'", name, s);
+        refuse(r,
+               "option '%s': invalid value '%s': \"inherit\", \"null\", %s\"stdin\", \"stdout\", "
+               "\"stderr\", a descriptor, a file, an lipc object or {path = ...} expected",
+               name, s, to <= 2 ? "\"pipe\", " : "");
       }
       break;
     }
@@ -482,24 +496,31 @@ void lipc_process_close (lua_State *L, struct plan *p, bool ours) {
   }
 }
 
+int lipc_process_failedat (lua_State *L, const struct plan *p, const char *step, const char *object,
+                           int err) {
+  lua_pushfstring(L, "%s: %s", p->child.file != NULL ? "process.spawn" : "process.fork", step);
+  return lipc_fail(L, lua_tostring(L, -1), object, err);
+}
+
 int lipc_process_failed (lua_State *L, const struct plan *p, const struct lipcsys_failed *f,
                          int err) {
   const char *object;
   switch (f->stage) {
-    case LIPC_STAGE_SESSION: return lipc_fail(L, "setsid", NULL, err);
+    case LIPC_STAGE_SESSION: return lipc_process_failedat(L, p, "setsid", NULL, err);
     case LIPC_STAGE_PGROUP:
       object = lua_pushfstring(L, "%d", p->child.pgroup);
-      return lipc_fail(L, "setpgid", object, err);
-    case LIPC_STAGE_CHDIR: return lipc_fail(L, "chdir", p->child.cwd, err);
+      return lipc_process_failedat(L, p, "setpgid", object, err);
+    case LIPC_STAGE_CHDIR: return lipc_process_failedat(L, p, "chdir", p->child.cwd, err);
     case LIPC_STAGE_MOVE: {
       const struct lipcsys_move *m = &p->moves[f->which];
       object = lua_pushfstring(L, "%d to %d", m->from, m->to);
-      return lipc_fail(L, "dup2", object, err);
+      return lipc_process_failedat(L, p, "dup2", object, err);
     }
-    case LIPC_STAGE_LIMIT: return lipc_fail(L, "setrlimit", p->limitnames[f->which], err);
-    case LIPC_STAGE_NICE: return lipc_fail(L, "nice", NULL, err);
-    case LIPC_STAGE_DEATHSIG: return lipc_fail(L, "prctl", NULL, err);
-    case LIPC_STAGE_EXEC: return lipc_fail(L, "exec", p->child.file, err);
+    case LIPC_STAGE_LIMIT:
+      return lipc_process_failedat(L, p, "setrlimit", p->limitnames[f->which], err);
+    case LIPC_STAGE_NICE: return lipc_process_failedat(L, p, "nice", NULL, err);
+    case LIPC_STAGE_DEATHSIG: return lipc_process_failedat(L, p, "prctl", NULL, err);
+    case LIPC_STAGE_EXEC: return lipc_process_failedat(L, p, "exec", p->child.file, err);
     default:
       return lipc_fail(L, p->child.file != NULL ? "process.spawn" : "process.fork", p->child.file,
                        err);

@@ -51,8 +51,8 @@ local process = {}
 ---@field search? boolean|string where a program without a slash is looked for; default: PATH of the child's environment; false: nowhere; or directories with colons between
 ---@field arg0? string what the program sees as its own name
 
---- Starts a program. What fails on the way is told with the step: "exec /x: Permission denied", "chdir /x: ...", "open /x:
---- ...", "dup2 9 to 3: ...", "setpgid", "setsid", "setrlimit nofile", "nice"; then there is no process.
+--- Starts a program. What fails on the way is told with the step: "process.spawn: exec /x: Permission denied"; "chdir /x", "open /x",
+--- "dup2 9 to 3", "setpgid", "setsid", "setrlimit nofile", "nice"; then there is no process.
 --- What C buffers of standard output and error is flushed first if the child shares them.
 --- -- see execve(2), clone(2)
 ---@param program lipc.process.program

@@ -3,6 +3,7 @@
 local ipc = require "lipc"
 local core = require "lipc.process.core"
 local loop = require "lipc.loop"
+local bad_seconds = require("lipc.loop.waiting").bad_seconds
 
 local now, huge = ipc.now, math.huge
 
@@ -102,7 +103,7 @@ function Job:start(spec, grouped, fn)
   else
     process, message, code = checked(self.op, pcall(core.spawn, spec))
   end
-  if not process then return nil, message, code end
+  if not process then return nil, (message:gsub("^process%.%a+", self.op)), code end
   if join and not self.leader then self.leader = process end
   local leads = spec.pgroup == true or spec.session == true
   return self:add(process, leads)
@@ -255,4 +256,4 @@ end
 
 Job.__close = Job.close
 
-return { new = Job.new, misuse = misuse, checked = checked }
+return { new = Job.new, misuse = misuse, checked = checked, bad_seconds = bad_seconds }
