@@ -284,6 +284,15 @@ int lipc_checkfd (lua_State *L, int arg) {
 }
 
 int lipc_adopt (lua_State *L, int arg, struct lipc_handle *h, struct lipcsys_fdinfo *ret_info) {
+  if (luaL_testudata(L, arg, LUA_FILEHANDLE) != NULL)
+    luaL_argerror(
+      L, arg,
+      "descriptor number expected, got a Lua file, which would close it too: the standard "
+      "ones are 0, 1 and 2; what io.popen or io.open made lipc can open itself "
+      "(process.spawn, fifo.open)");
+  if (lipc_testany(L, arg) != NULL)
+    luaL_argerror(
+      L, arg, "descriptor number expected, got an lipc object: its detach() gives the number away");
   luaL_checktype(L, arg, LUA_TNUMBER); /* no numeral in a string: it names something */
   lua_Integer n = luaL_checkinteger(L, arg);
   luaL_argcheck(L, 0 <= n && n <= INT32_MAX, arg, "not a descriptor");
