@@ -41,6 +41,7 @@ build = {
         "src/pipe.c",
         "src/poll.c",
         "src/process.c",
+        "src/process_failed.c",
         "src/process_options.c",
         "src/process_stream.c",
         "src/signal.c",

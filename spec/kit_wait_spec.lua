@@ -458,9 +458,13 @@ describe("a deadline", function()
     local r, w = assert(ipc.pipe.open())
     for _, bad in ipairs { -1, 0 / 0, "1", true } do
       assert.has_error.matches(function() r:readsome(1, bad) end, "bad argument #2 to 'readsome'.*timeout")
-      assert.has_error.matches(function() ipc.sleep(bad) end, "bad argument #1 to 'sleep'")
+      assert.has_error.matches(function() ipc.sleep(bad) end, "bad argument #1 to 'sleep' %(timeout ")
     end
-    assert.has_error.matches(function() ipc.sleep() end, "bad argument #1 to 'sleep'")
+    assert.has_error.matches(function() ipc.sleep() end, "#1 to 'sleep' %(timeout in seconds expected, got no value")
+    assert.has_error.matches(function() ipc.fifo.open("x", "r", { timeout = "1" }) end,
+      "option 'timeout': timeout in seconds expected, got string")
+    assert.has_error.matches(function() ipc.fifo.open("x", "r", { timeout = -1 }) end,
+      "option 'timeout': timeout must not be negative")
     r:close()
     w:close()
   end)

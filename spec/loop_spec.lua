@@ -261,33 +261,6 @@ describe("loop", function()
     assert.matches("cannot close", (select(2, t2:join())))
   end)
 
-  it("gives the error to a join outside of all tasks, and other tasks' errors to the run", function()
-    local function fails(text) return function() ipc.sleep(0.001) error(text, 0) end end
-    local task = loop:wrap(fails "mine")
-    local ok, err, code, traceback = task:join()
-    assert.same({ nil, "mine", "ERROR" }, { ok, err, code })
-    assert.matches("^mine\nstack traceback:", traceback)
-    assert.is_true(loop:run()) -- it was taken
-    local reported = {}
-    loop:onerror(function(e) reported[#reported + 1] = e end)
-    assert.equal("again", select(2, loop:wrap(fails "again"):join()))
-    local object = {}
-    assert.equal(object, select(2, loop:wrap(error, object):join()))
-    loop:run()
-    assert.same({}, reported)
-    -- an error of another task ends the join, and nothing is lost
-    loop:onerror(nil)
-    task = loop:wrap(error, "first", 0)
-    loop:wrap(error, "second", 0)
-    assert.matches("^second\n", select(2, pcall(task.join, task)))
-    assert.equal("failed", task:status())
-    assert.matches("^first\n", select(2, pcall(loop.run, loop)))
-    -- one that was not waited for to the end is reported as ever
-    task = loop:wrap(fails "late")
-    assert.equal("ETIMEDOUT", select(3, task:join(0)))
-    assert.matches("^late\n", select(2, pcall(loop.run, loop)))
-  end)
-
   it("refuses a join that nobody could end", function()
     local other = loop:wrap(function() ipc.sleep(0.01) end)
     local message
@@ -490,11 +463,33 @@ describe("loop", function()
   end)
 
   it("names the argument in misuse", function()
-    assert.has_error.matches(function() loop:wrap(3) end, "bad argument #2 to 'wrap' %(function expected, got number%)")
+    assert.has_error.matches(function() loop:wrap(3) end, "bad argument #1 to 'wrap' %(function expected, got number%)")
+    assert.matches("^[^\n]*loop_spec.lua:%d+: bad argument #1 to 'wrap' %(function expected, got nil%)$",
+      select(2, pcall(function() loop:wrap() end)))
     assert.has_error.matches(function() loop.run({}) end, "bad argument #1 to 'run' %(lipc.loop expected, got table%)")
-    assert.has_error.matches(function() loop:run(print, 3) end, "bad argument #3 to 'run'")
-    assert.has_error.matches(function() loop:step(-1) end, "bad argument #2 to 'step'")
-    assert.has_error.matches(function() loop:step(0 / 0) end, "bad argument #2 to 'step'")
+    assert.has_error.matches(function() loop:run(print, 3) end, "bad argument #2 to 'run'")
+    local task = loop:wrap(function() end)
+    for name, object in pairs { step = loop, sleep = loop, join = task, readsome = false } do
+      local function refuses(value, what)
+        local ok, message
+        if object then
+          ok, message = pcall(function() object[name](object, value) end)
+          assert.matches("loop_spec.lua:%d+: bad", message)
+        else -- what the core says
+          local r, w = assert(ipc.pipe.open())
+          ok, message = pcall(function() r:readsome(1, value) end)
+          message = message:gsub("#2", "#1")
+          r:close()
+          w:close()
+        end
+        assert.is_false(ok)
+        assert.matches(("bad argument #1 to '%s' (%s)"):format(name, what), message, 1, true)
+      end
+      refuses(-1, "timeout must not be negative")
+      refuses(0 / 0, "timeout must not be negative")
+      refuses("1", "timeout in seconds expected, got string")
+    end
+    assert.error_matches(function() loop:sleep() end, "#1 to 'sleep' %(timeout in seconds expected, got nil")
     assert.has_error.matches(function() ipc.loop.new { oops = 1 } end, "unknown option 'oops'")
     assert.has_error.matches(function() ipc.loop.new { onerror = 1 } end, "'onerror': function expected")
     assert.has_error.matches(function() ipc.loop.new { backend = "kqueue" } end, "no backend 'kqueue'")

@@ -42,9 +42,9 @@ describe("process.run", function()
     collectgarbage()
     collectgarbage()
     local before = hoststate.take()
-    assert.same({ nil, "exec nosuchprogram: No such file or directory", "ENOENT" },
+    assert.same({ nil, "process.run: exec nosuchprogram: No such file or directory", "ENOENT" },
       { process.run { "nosuchprogram" } })
-    assert.same({ nil, "chdir /nowhere: No such file or directory", "ENOENT" },
+    assert.same({ nil, "process.run: chdir /nowhere: No such file or directory", "ENOENT" },
       { process.run { "true", cwd = "/nowhere" } })
     assert.same({}, hoststate.diff(before, hoststate.take()))
   end)
@@ -60,8 +60,14 @@ describe("process.run", function()
     assert.is_truthy(message:find "^[^\n]*process_pipeline_spec.lua:%d+: bad argument #1 to 'run' %(option 'cwd'", message)
     refuses(nil, "table expected")
     refuses({}, "program expected")
-    refuses({ "true", timeout = "soon" }, "option 'timeout'")
-    refuses({ "true", timeout = -1 }, "option 'timeout'")
+    refuses({ "true", timeout = "soon" }, "option 'timeout': timeout in seconds expected, got string")
+    refuses({ "true", timeout = -1 }, "option 'timeout': timeout must not be negative")
+    refuses({ "true", kill_after = 0 / 0 }, "option 'kill_after': time must not be negative")
+    refuses({ "true", max = 1.5 }, "option 'max': size in bytes expected, got 1.5")
+    refuses({ "echo", nil, "x" }, "the argument list has a hole at 2")
+    refuses({ "true", stdout = "out.txt" }, "option 'stdout': invalid value 'out.txt': \"inherit\", \"null\", \"pipe\", "
+      .. "\"stdin\", \"stdout\", \"stderr\", a descriptor, a file, an lipc object or {path = ...} expected")
+    refuses({ "cat", stdin = "hello" }, "{path = ...} expected; text goes into option 'input'")
     refuses({ "true", input = "x", stdin = "null" }, "exclude each other")
     refuses({ "true", input = 1 }, "option 'input'")
     refuses({ "true", check = 1 }, "option 'check'")
@@ -293,7 +299,7 @@ describe("process.pipeline", function()
       assert.equal("", process.pipeline({ stage, stdin = "null" }).stdout)
     end
     os.remove(path)
-    assert.same({ nil, "open /nowhere: No such file or directory", "ENOENT" },
+    assert.same({ nil, "process.pipeline: open /nowhere: No such file or directory", "ENOENT" },
       { process.pipeline { upper, stdin = { path = "/nowhere" } } })
   end)
 
@@ -385,7 +391,7 @@ describe("process.pipeline", function()
     collectgarbage()
     collectgarbage()
     local before = hoststate.take()
-    assert.same({ nil, "exec nosuchprogram: No such file or directory", "ENOENT" },
+    assert.same({ nil, "process.pipeline: exec nosuchprogram: No such file or directory", "ENOENT" },
       { process.pipeline { { "sleep", "1000" }, upper, { function() end, fork = true }, { "nosuchprogram" } } })
     assert.same({}, hoststate.settle(before))
   end)
@@ -405,8 +411,12 @@ describe("process.pipeline", function()
     refuses({ { "true", stdout = "null" }, { "true" } }, "stage 1: option 'stdout'")
     refuses({ { upper, cwd = "/" } }, "stage 1: unknown option 'cwd'")
     refuses({ { "true" }, colour = "red" }, "unknown option 'colour'")
-    refuses({ { "true" }, stdout = "sideways" }, "invalid value 'sideways'")
-    refuses({ upper, stdout = "sideways" }, "invalid value 'sideways'")
+    refuses({ { "true" }, stdout = "sideways" }, "option 'stdout': invalid value 'sideways'")
+    refuses({ upper, stderr = "sideways" }, "option 'stderr': invalid value 'sideways'")
+    refuses({ { upper, stdout = "sideways" } }, "option 'stdout': invalid value 'sideways'")
+    refuses({ upper, stdout = "stdin" }, "option 'stdout': invalid value 'stdin' for a Lua function")
+    refuses({ { "ls" }, nil, { "cat" } }, "the list of stages has a hole at 2")
+    refuses({ { "ls" }, [4] = { "cat" } }, "the list of stages has a hole at 2")
   end)
 
   it("ends with Ctrl-C", function()

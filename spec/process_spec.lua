@@ -358,7 +358,7 @@ describe("process.fork", function()
     collectgarbage()
     collectgarbage()
     local before = hoststate.take()
-    assert.same({ nil, "chdir /nowhere: No such file or directory", "ENOENT" },
+    assert.same({ nil, "process.fork: chdir /nowhere: No such file or directory", "ENOENT" },
       { process.fork(function() end, { cwd = "/nowhere" }) })
     assert.same({}, hoststate.diff(before, hoststate.take()))
     assert.has_error(function() process.fork(function() end, { env = {} }) end)

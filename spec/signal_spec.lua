@@ -76,6 +76,8 @@ for a in ("SIGIOT", "SIGCLD", "SIGPOLL"): print(a, int(getattr(signal, a)))']]:g
         end
       end
     end
+    assert.error_matches(function() signal.kill(tostring(pid), 0) end, "#1 to 'kill' %(number expected, got string%)")
+    assert.error_matches(function() signal.sigqueue(tostring(pid), 0) end, "#1 to 'sigqueue' %(number expected, got string%)")
     assert.error_matches(function() signal.kill(pid, "FOO") end, "#2 to 'kill' %(unknown signal 'FOO'%)")
     assert.error_matches(function() signal.kill(pid) end, "#2 to 'kill' %(signal name or number expected, got no value%)")
     assert.error_matches(function() signal.block("SIGINT", "FOO") end, "#2 to 'block'")

@@ -105,11 +105,13 @@ for _, type in ipairs { "stream", "dgram", "seqpacket" } do
     end)
 
     it("are refused, by name, when they are none", function()
-      assert.has_error.matches(function() a:sendfds("x", { {} }) end, "descriptor, file or lipc object expected")
-      assert.has_error.matches(function() a:sendfds("x", { -1 }) end, "not a descriptor")
+      assert.has_error.matches(function() a:sendfds("x", { {} }) end,
+        "#2 to 'sendfds' %(item 1: descriptor, file or lipc object expected, got table%)")
+      assert.has_error.matches(function() a:sendfds("x", { 0, "1" }) end, "#2 to 'sendfds' %(item 2: descriptor, file")
+      assert.has_error.matches(function() a:sendfds("x", { -1 }) end, "#2 to 'sendfds' %(item 1: not a descriptor%)")
       local r, w = assert(ipc.pipe.open())
       close(r, w)
-      assert.has_error.matches(function() a:sendfds("x", { r }) end, "closed pipe")
+      assert.has_error.matches(function() a:sendfds("x", { r }) end, "item 1: closed pipe")
       assert.has_error(function() a:sendfds("x", 0) end)
       assert.has_error(function() a:sendfds({}, {}) end)
       local many = {}

@@ -461,8 +461,8 @@ static const struct lipc_op sleep_op = {"sleep", sleep_step, 0, sleep_over};
 
 /* sleep(seconds) -> true: lets the other coroutines of the scheduler run meanwhile */
 static int l_sleep (lua_State *L) {
-  double s = luaL_checknumber(L, 1);
-  lipc_checktimeout(L, 1, 0);
+  if (lua_isnoneornil(L, 1)) luaL_typeerror(L, 1, "timeout in seconds");
+  double s = lipc_checktimeout(L, 1, 0);
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2)); /* an object that is never ready */
   lua_pushnumber(L, s > 0 ? s : 1e-9); /* 0 still lets the others run */

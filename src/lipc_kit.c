@@ -153,6 +153,7 @@ static bool option (lua_State *L, int idx, const char *name) {
   return false;
 }
 
+/* Of the option on top. */
 static int badoption (lua_State *L, int idx, const char *name, const char *expected) {
   return luaL_argerror(
     L, idx,
@@ -174,10 +175,14 @@ lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo
 
 double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt) {
   if (!option(L, idx, name)) return dflt;
-  if (lua_type(L, -1) != LUA_TNUMBER) badoption(L, idx, name, "number");
+  bool other = strcmp(name, "timeout") != 0; /* else as lipc_checktimeout says it */
+  if (lua_type(L, -1) != LUA_TNUMBER)
+    badoption(L, idx, name, other ? "time in seconds" : "timeout in seconds");
   double s = lua_tonumber(L, -1);
   if (!(s >= 0))
-    luaL_argerror(L, idx, lua_pushfstring(L, "option '%s': seconds must not be negative", name));
+    luaL_argerror(
+      L, idx,
+      lua_pushfstring(L, "option '%s': %s must not be negative", name, other ? "time" : name));
   lua_pop(L, 1);
   return s;
 }
@@ -260,25 +265,47 @@ void *lipc_test (lua_State *L, int arg, const struct lipc_class *cls) {
   return h != NULL && h->cls == cls ? h : NULL;
 }
 
+const char *lipc_tofd (lua_State *L, int idx, int *ret_fd) {
+  luaL_Stream *f = luaL_testudata(L, idx, LUA_FILEHANDLE);
+  struct lipc_handle *h = lipc_testany(L, idx);
+  if (lua_type(L, idx) == LUA_TNUMBER) {
+    int fits;
+    lua_Integer n = lua_tointegerx(L, idx, &fits);
+    if (!fits || n < 0 || n > INT32_MAX) return "not a descriptor";
+    *ret_fd = (int)n;
+  } else if (f != NULL) {
+    if (f->closef == NULL) return "closed file";
+    *ret_fd = fileno(f->f);
+  } else if (h != NULL) {
+    if (h->fd == LIPC_CLOSED) return lua_pushfstring(L, "closed %s", h->cls->label);
+    if (h->fd < 0) return lua_pushfstring(L, "%s has no descriptor", h->cls->label);
+    *ret_fd = h->fd;
+  } else {
+    bool named = luaL_getmetafield(L, idx, "__name") == LUA_TSTRING;
+    return lua_pushfstring(L, "descriptor, file or lipc object expected, got %s",
+                           named ? lua_tostring(L, -1) : luaL_typename(L, idx));
+  }
+  return NULL;
+}
+
 int lipc_checkfd (lua_State *L, int arg) {
-  if (lua_type(L, arg) == LUA_TNUMBER) {
-    lua_Integer n = luaL_checkinteger(L, arg);
-    luaL_argcheck(L, 0 <= n && n <= INT32_MAX, arg, "not a descriptor");
-    return (int)n;
-  }
-  luaL_Stream *f = luaL_testudata(L, arg, LUA_FILEHANDLE);
-  if (f != NULL) {
-    luaL_argcheck(L, f->closef != NULL, arg, "closed file");
-    return fileno(f->f);
-  }
-  struct lipc_handle *h = lipc_testany(L, arg);
-  if (h == NULL) luaL_typeerror(L, arg, "descriptor, file or lipc object");
-  if (h->fd == LIPC_CLOSED) luaL_argerror(L, arg, lua_pushfstring(L, "closed %s", h->cls->label));
-  if (h->fd < 0) luaL_argerror(L, arg, lua_pushfstring(L, "%s has no descriptor", h->cls->label));
-  return h->fd;
+  int fd = -1;
+  const char *problem = lipc_tofd(L, arg, &fd);
+  if (problem != NULL) luaL_argerror(L, arg, problem);
+  return fd;
 }
 
 int lipc_adopt (lua_State *L, int arg, struct lipc_handle *h, struct lipcsys_fdinfo *ret_info) {
+  if (luaL_testudata(L, arg, LUA_FILEHANDLE) != NULL)
+    luaL_argerror(
+      L, arg,
+      "descriptor number expected, got a Lua file, which would close it too: the standard "
+      "ones are 0, 1 and 2; what io.popen or io.open made lipc can open itself "
+      "(process.spawn, fifo.open)");
+  if (lipc_testany(L, arg) != NULL)
+    luaL_argerror(
+      L, arg, "descriptor number expected, got an lipc object: its detach() gives the number away");
+  luaL_checktype(L, arg, LUA_TNUMBER); /* no numeral in a string: it names something */
   lua_Integer n = luaL_checkinteger(L, arg);
   luaL_argcheck(L, 0 <= n && n <= INT32_MAX, arg, "not a descriptor");
   if (lipcsys_fdinfo((int)n, ret_info) < 0)

@@ -92,6 +92,9 @@ struct lipc_handle *lipc_testany (lua_State *L, int arg);
 /* The descriptor behind an argument: a number, an lipc object or a standard Lua file. */
 int lipc_checkfd (lua_State *L, int arg);
 
+/* The same of any value: NULL, or what is wrong with it (pushed, or a constant). */
+const char *lipc_tofd (lua_State *L, int idx, int *ret_fd);
+
 /* For fromfd functions: refuses (misuse) what is no open descriptor; fills h->io and h->access and
 ** leaves storing h->fd to the caller, after its own test of the type. */
 int lipc_adopt (lua_State *L, int arg, struct lipc_handle *h, struct lipcsys_fdinfo *ret_info);

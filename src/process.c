@@ -60,7 +60,7 @@ static int get_ready (lua_State *L, struct plan *p, Process *pr, bool all) {
   r = lipc_process_open(p, &path);
   if (r == 0) return 0;
   lipc_process_close(L, p, true);
-  return lipc_fail(L, "open", path, r);
+  return lipc_process_failedat(L, p, "open", path, r);
 }
 
 /* spawn{program, arguments..., stdin=, ...} -> process | nil, msg, code: starts a program.  The

@@ -1,4 +1,4 @@
-/* process.h - between process.c and process_options.c.  SPDX-License-Identifier: MIT */
+/* process.h - between the files of ipc.process.  SPDX-License-Identifier: MIT */
 #ifndef LIPC_PROCESS_H
 #define LIPC_PROCESS_H
 
@@ -50,6 +50,13 @@ int lipc_process_open (struct plan *p, const char **ret_path);
 
 /* Closes what only the child needs; ours: also our ends of new pipes. */
 void lipc_process_close (lua_State *L, struct plan *p, bool ours);
+
+/* process_failed.c: a failure on the way, pushed: nil, "process.spawn: chdir /x: ...", code; by the name of the step, or as
+** the child told it. */
+int lipc_process_failedat (lua_State *L, const struct plan *p, const char *step, const char *object,
+                           int err);
+int lipc_process_failed (lua_State *L, const struct plan *p, const struct lipcsys_failed *failed,
+                         int err);
 
 /* The number of the signal whose name, "SIGTERM" or "TERM", is at idx; -EINVAL. */
 int lipc_process_signal (lua_State *L, int idx, int *ret_signo);

@@ -59,6 +59,16 @@ static const char *text (struct reader *r, const char *what) {
   return s;
 }
 
+/* Something comes after a nil in the list. */
+static void refuse_hole (struct reader *r) {
+  lua_Integer i = 1;
+  while (lua_rawgeti(r->L, r->idx, i) != LUA_TNIL) {
+    lua_pop(r->L, 1);
+    i++;
+  }
+  refuse(r, "the argument list has a hole at %d", (int)i);
+}
+
 static void check_names (struct reader *r, bool fork) {
   static const char *const names[] = {"stdin",     "stdout",        "stderr",    "fds",  "cwd",
                                       "pgroup",    "session",       "umask",     "nice", "limits",
@@ -75,6 +85,7 @@ static void check_names (struct reader *r, bool fork) {
     for (int k = 0; k < 2 && lua_type(L, -1) == LUA_TSTRING; k++)
       for (const char *const *s = lists[k]; *s != NULL && !known; s++)
         known = strcmp(*s, lua_tostring(L, -1)) == 0;
+    if (!known && !fork && lua_isinteger(L, -1) && lua_tointeger(L, -1) > n) refuse_hole(r);
     if (!known) refuse(r, "unknown option '%s'", luaL_tolstring(L, -1, NULL));
   }
   bool plain = !lua_getmetatable(L, r->idx);
@@ -102,7 +113,7 @@ static void read_argv (struct reader *r) {
   if (n == 0) refuse(r, "program expected at index 1");
   const char **argv = block(r, n + 1, sizeof *argv);
   for (size_t i = 0; i < n; i++) {
-    lua_rawgeti(L, r->idx, (lua_Integer)i + 1);
+    if (lua_rawgeti(L, r->idx, (lua_Integer)i + 1) == LUA_TNIL) refuse_hole(r);
     lua_pushfstring(L, "index %d", (int)i + 1);
     strncpy(what, lua_tostring(L, -1), sizeof what - 1)[sizeof what - 1] = '\0';
     lua_pop(L, 1);
@@ -303,7 +314,10 @@ static int add_descriptor (struct reader *r, int to, const char *name, int strea
       else if (strcmp(s, "inherit") == 0) {
         if (to > 2) add_move(r, to, to);
       } else {
-        refuse(r, "option '%s': invalid value '%s'", name, s);
+        refuse(r,
+               "option '%s': invalid value '%s': \"inherit\", \"null\", %s\"stdin\", \"stdout\", "
+               "\"stderr\", a descriptor, a file, an lipc object or {path = ...} expected",
+               name, s, to <= 2 ? "\"pipe\", " : "");
       }
       break;
     }

@@ -52,6 +52,7 @@ static int push_signals (lua_State *L, const sigset_t *set) {
 }
 
 static pid_t check_pid (lua_State *L, int arg, lua_Integer least) {
+  luaL_checktype(L, arg, LUA_TNUMBER); /* no numeral in a string: it names something */
   lua_Integer n = luaL_checkinteger(L, arg);
   luaL_argcheck(L, least <= n && n <= INT32_MAX, arg, "not a process id");
   return (pid_t)n;

@@ -152,7 +152,8 @@ static int check_fds (lua_State *L, int *fds) {
                                   n > INT_MAX ? INT_MAX : (int)n, LIPC_MAXFDS));
   for (int i = 0; i < n; i++) {
     lua_geti(L, 3, i + 1);
-    fds[i] = lipc_checkfd(L, lua_gettop(L));
+    const char *problem = lipc_tofd(L, lua_gettop(L), &fds[i]);
+    if (problem != NULL) luaL_argerror(L, 3, lua_pushfstring(L, "item %d: %s", i + 1, problem));
     lua_pop(L, 1);
   }
   return (int)n;
@@ -310,6 +311,7 @@ int lipc_socket_closefds (lua_State *L) {
     int ok;
     lua_geti(L, 1, n);
     lua_Integer fd = lua_tointegerx(L, -1, &ok);
+    ok = ok && lua_type(L, -1) == LUA_TNUMBER;
     luaL_argcheck(L, ok && 0 <= fd && fd <= INT_MAX, 1, "list of descriptors expected");
     lua_pop(L, 1);
     lua_pushnil(L);

@@ -29,15 +29,11 @@ local function check_function(fn, arg, name)
   error(("bad argument #%d to '%s' (function expected, got %s)"):format(arg, name, type(fn)), 3)
 end
 
+-- Arguments are counted as in the methods of the core: the object is not one of them.
 local function check_seconds(s, arg, name)
-  if s == nil then return huge end
-  if type(s) ~= "number" then
-    error(("bad argument #%d to '%s' (timeout in seconds expected, got %s)"):format(arg, name, type(s)), 3)
-  end
-  if s < 0 or s ~= s then
-    error(("bad argument #%d to '%s' (timeout must not be negative)"):format(arg, name), 3)
-  end
-  return s
+  local problem = waiting.bad_seconds(s)
+  if problem then error(("bad argument #%d to '%s' (%s)"):format(arg, name, problem), 3) end
+  return s == nil and huge or s
 end
 
 -- Everything that belongs to the process which made it: a forked child starts with nothing.
@@ -190,14 +186,14 @@ end
 
 function Loop:wrap(fn, ...)
   check_loop(self, "wrap")
-  check_function(fn, 2, "wrap")
+  check_function(fn, 1, "wrap")
   check_process(self)
   return Task.new(self, fn, ...)
 end
 
 function Loop:step(timeout)
   check_loop(self, "step")
-  timeout = check_seconds(timeout, 2, "step")
+  timeout = check_seconds(timeout, 1, "step")
   check_process(self)
   local _ <close> = enter(self)
   if self.failures[1] then report(self) end
@@ -209,7 +205,7 @@ end
 function Loop:run(...)
   check_loop(self, "run")
   check_process(self)
-  for i = 1, select("#", ...) do check_function((select(i, ...)), i + 1, "run") end
+  for i = 1, select("#", ...) do check_function((select(i, ...)), i, "run") end
   local _ <close> = enter(self)
   for i = 1, select("#", ...) do Task.new(self, (select(i, ...))) end
   self.stopped = false
@@ -227,12 +223,14 @@ end
 
 function Loop:sleep(seconds)
   check_loop(self, "sleep")
+  if seconds == nil then error("bad argument #1 to 'sleep' (timeout in seconds expected, got nil)", 2) end
+  check_seconds(seconds, 1, "sleep")
   return ipc.sleep(seconds)
 end
 
 function Loop:onerror(fn)
   check_loop(self, "onerror")
-  if fn ~= nil then check_function(fn, 2, "onerror") end
+  if fn ~= nil then check_function(fn, 1, "onerror") end
   self.onerror_ = fn
   return self
 end

@@ -30,8 +30,14 @@ function process.pipeline(spec)
   if type(spec) ~= "table" then
     pipeline.misuse("process.pipeline", "table expected, got %s", type(spec))
   end
-  local stages, options = {}, {}
-  for i = 1, #spec do stages[i] = spec[i] end
+  local stages, options, last = {}, {}, 0
+  for k in pairs(spec) do
+    if math.type(k) == "integer" and k > last then last = k end
+  end
+  for i = 1, last do
+    if spec[i] == nil then pipeline.misuse("process.pipeline", "the list of stages has a hole at %d", i) end
+    stages[i] = spec[i]
+  end
   for k, v in pairs(spec) do
     if pipeline.of_all[k] or pipeline.of_each[k] then
       options[k] = v

@@ -161,9 +161,8 @@ end
 
 function Task:join(timeout)
   check_task(self, "join")
-  if timeout ~= nil and (type(timeout) ~= "number" or timeout < 0 or timeout ~= timeout) then
-    error("bad argument #1 to 'join' (timeout in seconds expected)", 2)
-  end
+  local problem = waiting.bad_seconds(timeout)
+  if problem then error(("bad argument #1 to 'join' (%s)"):format(problem), 2) end
   timeout = timeout or huge
   if self.state ~= "done" and timeout > 0 then
     local me = managed[running()]

@@ -200,4 +200,13 @@ local function wrapgen(fn)
   end
 end
 
-return { new = new, wrapgen = wrapgen, WAIT = WAIT, managed = managed }
+-- What is wrong with a timeout that was given, in the words of the core; nil: nothing.
+local function bad_seconds(s, what)
+  if s == nil then return nil end
+  what = what or "timeout"
+  if type(s) ~= "number" then return ("%s in seconds expected, got %s"):format(what, type(s)) end
+  if s < 0 or s ~= s then return what .. " must not be negative" end
+  return nil
+end
+
+return { new = new, wrapgen = wrapgen, bad_seconds = bad_seconds, WAIT = WAIT, managed = managed }

@@ -51,8 +51,8 @@ local process = {}
 ---@field search? boolean|string where a program without a slash is looked for; default: PATH of the child's environment; false: nowhere; or directories with colons between
 ---@field arg0? string what the program sees as its own name
 
---- Starts a program. What fails on the way is told with the step: "exec /x: Permission denied", "chdir /x: ...", "open /x:
---- ...", "dup2 9 to 3: ...", "setpgid", "setsid", "setrlimit nofile", "nice"; then there is no process.
+--- Starts a program. What fails on the way is told with the step: "process.spawn: exec /x: Permission denied"; "chdir /x", "open /x",
+--- "dup2 9 to 3", "setpgid", "setsid", "setrlimit nofile", "nice"; then there is no process.
 --- What C buffers of standard output and error is flushed first if the child shares them.
 --- -- see execve(2), clone(2)
 ---@param program lipc.process.program
@@ -97,9 +97,11 @@ function process.run(program) end
 
 --- A stage: a program; or a Lua function `function(input, output, errors)` that reads its input by lines, read or readsome,
 --- and writes. It runs as a coroutine beside the others, so it must not block by other means; with fork = true in a
---- process of its own. A write whose reader has gone ends it quietly, with SIGPIPE as status. It fails, with exit code 1,
---- by an error, by `return nil, message` and by `return false`; whatever else it returns, a count perhaps, is no
---- failure and no exit code.
+--- process of its own. A write whose reader has gone ends it quietly, with SIGPIPE as status.
+--- Its output, unless that is an lipc object of yours, is buffered (`setvbuf "full"`, which it may change): what it
+--- wrote goes on when 16 KiB are full, whenever it waits for whatever, and in the end; with fork = true it is
+--- unbuffered. It fails, with exit code 1, by an error, by output that could not be written, by `return nil, message`
+--- and by `return false`; whatever else it returns, a count perhaps, is no failure and no exit code.
 ---@alias lipc.process.stage lipc.process.program | fun(input: lipc.stream.input, output: lipc.stream.output, errors: lipc.stream.output): any
 
 --- The stages at 1, 2, ...; further options of a program (cwd, env, limits ...) are defaults for all stages. A function with

@@ -28,7 +28,11 @@ local function check(p, input, options)
   if options ~= nil and type(options) ~= "table" then misuse(2, "table expected, got %s", type(options)) end
   for k, v in pairs(options or {}) do
     if k ~= "timeout" and k ~= "max" then misuse(2, "unknown option '%s'", tostring(k)) end
-    if type(v) ~= "number" or v < 0 or v ~= v then misuse(2, "option '%s': number expected", k) end
+    local problem = k == "timeout" and job.bad_seconds(v)
+    if k == "max" and (math.type(v) ~= "integer" or v < 0) then
+      problem = "size in bytes expected, got " .. (type(v) == "number" and tostring(v) or type(v))
+    end
+    if problem then misuse(2, "option '%s': %s", k, problem) end
   end
 end
 

@@ -3,6 +3,7 @@
 local ipc = require "lipc"
 local core = require "lipc.process.core"
 local loop = require "lipc.loop"
+local bad_seconds = require("lipc.loop.waiting").bad_seconds
 
 local now, huge = ipc.now, math.huge
 
@@ -56,6 +57,7 @@ function Job.new(op, options)
     members = {},   -- { process =, leads = } of each process
     owned = {},     -- streams to be closed in the end
     buffers = {},   -- reader -> what it gave
+    outputs = {},   -- buffered output of a Lua function -> { task =, flusher =, broken = }
     running = 0,    -- processes and functions that have not ended
     alive = 0,      -- processes among them
   }, Job)
@@ -102,7 +104,7 @@ function Job:start(spec, grouped, fn)
   else
     process, message, code = checked(self.op, pcall(core.spawn, spec))
   end
-  if not process then return nil, message, code end
+  if not process then return nil, (message:gsub("^process%.%a+", self.op)), code end
   if join and not self.leader then self.leader = process end
   local leads = spec.pgroup == true or spec.session == true
   return self:add(process, leads)
@@ -159,23 +161,55 @@ end
 
 -- Runs a Lua function as a stage: its status is put into entry.
 function Job:run(entry, fn, input, output, errors)
+  local stage = {}
   self.running = self.running + 1
-  self.loop:wrap(function()
+  if entry.close[output] and output ~= errors then
+    output:setvbuf "full"
+    self.outputs[output] = stage
+  end
+  stage.task = self.loop:wrap(function()
     local ok, value, message = xpcall(fn, debug.traceback, input, output, errors)
+    local broken = stage.broken or core.breaks(output)
     local status = { ok = true, code = 0 }
     if not ok then
       status = { ok = false, code = 1, error = tostring(value) }
-      if core.breaks(output) then status = { ok = false, signal = "SIGPIPE", core = false } end
     elseif value == false or (value == nil and message ~= nil) then
       status = { ok = false, code = 1, error = message ~= nil and tostring(message) or nil }
     end
-    entry.status = core.newstatus(status)
+    self.outputs[output] = nil
     core.breaks(output, false)
     for _, stream in ipairs { input, output, errors } do
-      if entry.close[stream] then stream:close() elseif stream.flush then stream:flush() end
+      local done, why, code = true, nil, nil
+      if entry.close[stream] then done, why, code = stream:close() elseif stream.flush then stream:flush() end
+      if not done and stream == output and status.ok then -- what was still buffered could not go
+        status, broken = { ok = false, code = 1, error = why }, code == "EPIPE"
+      end
     end
+    if broken and not status.ok then status = { ok = false, signal = "SIGPIPE", core = false } end
+    entry.status = core.newstatus(status)
     self.running = self.running - 1
   end)
+end
+
+-- What Lua stages wrote goes on whenever they wait, for whatever: nobody has to flush for the next stage.
+function Job:flush()
+  for output, stage in pairs(self.outputs) do
+    if not stage.flusher then
+      local open, done, _, code = pcall(output.flush, output, 0)
+      if not open then -- closed by the stage itself
+        self.outputs[output] = nil
+      elseif code == "EPIPE" then -- a program would get SIGPIPE
+        self.outputs[output] = nil
+        stage.broken = true
+        stage.task:cancel "broken pipe"
+      elseif not done and code == "ETIMEDOUT" then
+        stage.flusher = self.loop:wrap(function()
+          pcall(output.flush, output)
+          stage.flusher = nil
+        end)
+      end
+    end
+  end
 end
 
 function Job:fail(message, code)
@@ -189,6 +223,7 @@ function Job:turn(deadline, done)
   while not done() do
     local left = deadline - now()
     if left <= 0 then return false end
+    self:flush()
     if not self.loop:step(left) and not done() then ipc.sleep(math.min(left, 0.01)) end
   end
   return true
@@ -255,4 +290,4 @@ end
 
 Job.__close = Job.close
 
-return { new = Job.new, misuse = misuse, checked = checked }
+return { new = Job.new, misuse = misuse, checked = checked, bad_seconds = bad_seconds }

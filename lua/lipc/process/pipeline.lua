@@ -2,7 +2,7 @@
 local core = require "lipc.process.core"
 local job = require "lipc.process.job"
 
-local misuse = job.misuse
+local misuse, bad_seconds = job.misuse, job.bad_seconds
 
 local function set(words)
   local s = {}
@@ -16,19 +16,30 @@ local of_each = set "cwd env env_add umask limits nice search pdeathsig keep_mas
 local of_functions = set "fork stdin stdout stderr"
 local of_forks = set "fork stdin stdout stderr cwd umask limits nice pdeathsig keep_mask threads session"
 
-local function check_number(op, options, name, integer)
-  local v = options[name]
-  if v == nil then return end
-  if type(v) ~= "number" or v < 0 or v ~= v or (integer and math.type(v) ~= "integer") then
-    misuse(op, "option '%s': %s expected, got %s", name, integer and "size" or "seconds",
-      type(v) == "number" and tostring(v) or type(v))
+local descriptors = set "inherit null pipe stdin stdout stderr"
+
+-- Words that stand for descriptors: who gives another one most likely means something else.
+local function check_words(op, options)
+  for _, name in ipairs { "stdin", "stdout", "stderr" } do
+    local v = options[name]
+    if type(v) == "string" and not descriptors[v] then
+      misuse(op, "option '%s': invalid value '%s': \"inherit\", \"null\", \"pipe\", \"stdin\", \"stdout\", \"stderr\", "
+        .. "a descriptor, a file, an lipc object or {path = ...} expected%s", name, v,
+        name == "stdin" and "; text goes into option 'input'" or "")
+    end
   end
 end
 
 local function check_options(op, options)
-  check_number(op, options, "timeout")
-  check_number(op, options, "kill_after")
-  check_number(op, options, "max", true)
+  for _, name in ipairs { "timeout", "kill_after" } do
+    local problem = bad_seconds(options[name], name == "timeout" and "timeout" or "time")
+    if problem then misuse(op, "option '%s': %s", name, problem) end
+  end
+  local max = options.max
+  if max ~= nil and (math.type(max) ~= "integer" or max < 0) then
+    misuse(op, "option 'max': size in bytes expected, got %s", type(max) == "number" and tostring(max) or type(max))
+  end
+  check_words(op, options)
   local input = options.input
   if input ~= nil and type(input) ~= "string" and type(input) ~= "function" then
     misuse(op, "option 'input': string or function expected, got %s", type(input))
@@ -55,6 +66,7 @@ local function read_stage(op, options, stage, i, n)
   end
   local spec = {}
   for k, v in pairs(stage) do spec[k] = v end
+  check_words(op, spec)
   local s = { spec = spec, close = {} }
   if callable(spec[1]) then
     s.fn, s.name = spec[1], "function"
@@ -79,6 +91,8 @@ local function read_stage(op, options, stage, i, n)
   return s
 end
 
+local names = { [0] = "stdin", "stdout", "stderr" }
+
 -- A stream in this process for what a program would have got as descriptor n.
 local function stream(j, s, value, n)
   if type(value) == "userdata" and io.type(value) == nil then return value end
@@ -86,14 +100,15 @@ local function stream(j, s, value, n)
   if value == "null" then value = "/dev/null"
   elseif value == "inherit" then value = n
   elseif type(value) == "table" then value, mode = value.path, value.mode or mode
-  elseif type(value) == "string" then misuse(j.op, "option '%s': invalid value '%s'", s.name, value)
+  elseif type(value) == "string" then
+    misuse(j.op, "option '%s': invalid value '%s' for a Lua function", names[n], value)
   end
   if type(value) == "string" and (mode == "r") ~= (n == 0) then
     misuse(j.op, "mode '%s' for %s", tostring(mode), n == 0 and "input" or "output")
   end
   if n > 0 and io.type(value) == "file" then value:flush() end
   local made, message, code = job.checked(j.op, pcall(core.stream, value, mode))
-  if not made then return nil, message, code end
+  if not made then return nil, ("%s: %s"):format(j.op, message), code end
   s.close[made] = true
   return j:own(made)
 end
@@ -169,7 +184,7 @@ end
 local function share(j, options)
   local err = options.stderr
   if type(err) == "table" and getmetatable(err) == nil then
-    local opened, message, code = stream(j, { close = {}, name = "stderr" }, err, 2)
+    local opened, message, code = stream(j, { close = {} }, err, 2)
     if not opened then return nil, message, code end
     return opened
   end
