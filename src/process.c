@@ -22,31 +22,6 @@ static Process *new_process (lua_State *L, const struct plan *p, const char *nam
   return pr;
 }
 
-/* What failed in the child. */
-static int child_failed (lua_State *L, const struct plan *p, const struct lipcsys_failed *f,
-                         int err) {
-  const char *object;
-  switch (f->stage) {
-    case LIPC_STAGE_SESSION: return lipc_fail(L, "setsid", NULL, err);
-    case LIPC_STAGE_PGROUP:
-      object = lua_pushfstring(L, "%d", p->child.pgroup);
-      return lipc_fail(L, "setpgid", object, err);
-    case LIPC_STAGE_CHDIR: return lipc_fail(L, "chdir", p->child.cwd, err);
-    case LIPC_STAGE_MOVE: {
-      const struct lipcsys_move *m = &p->moves[f->which];
-      object = lua_pushfstring(L, "%d to %d", m->from, m->to);
-      return lipc_fail(L, "dup2", object, err);
-    }
-    case LIPC_STAGE_LIMIT: return lipc_fail(L, "setrlimit", p->limitnames[f->which], err);
-    case LIPC_STAGE_NICE: return lipc_fail(L, "nice", NULL, err);
-    case LIPC_STAGE_DEATHSIG: return lipc_fail(L, "prctl", NULL, err);
-    case LIPC_STAGE_EXEC: return lipc_fail(L, "exec", p->child.file, err);
-    default:
-      return lipc_fail(L, p->child.file != NULL ? "process.spawn" : "process.fork", p->child.file,
-                       err);
-  }
-}
-
 /* Everything that can fail before the child is made. */
 static int get_ready (lua_State *L, struct plan *p, Process *pr, bool all) {
   const char *path;
@@ -54,7 +29,7 @@ static int get_ready (lua_State *L, struct plan *p, Process *pr, bool all) {
   if (r < 0) {
     struct lipcsys_failed f = {LIPC_STAGE_SPAWN, 0};
     lipc_process_close(L, p, true);
-    return child_failed(L, p, &f, r);
+    return lipc_process_failed(L, p, &f, r);
   }
   if (all || p->inherits_output) lipcsys_flushstdio(all);
   r = lipc_process_open(p, &path);
@@ -77,7 +52,7 @@ static int l_process_spawn (lua_State *L) {
   if (r != 0) return r;
   r = lipcsys_spawn(&p.child, &pr->pid, &pr->h.fd, &failed);
   lipc_process_close(L, &p, r < 0);
-  if (r < 0) return child_failed(L, &p, &failed, r);
+  if (r < 0) return lipc_process_failed(L, &p, &failed, r);
   pr->h.access = LIPC_IN;
   return 1;
 }
@@ -170,7 +145,7 @@ static int l_process_fork (lua_State *L) {
   if (r == 0 && threads > 1 && !p.threads) r = -ENOTSUP;
   if (r < 0) {
     lipc_process_close(L, &p, true);
-    return child_failed(L, &p, &failed, r);
+    return lipc_process_failed(L, &p, &failed, r);
   }
   r = get_ready(L, &p, pr, threads == 1);
   if (r != 0) return r;
@@ -178,7 +153,7 @@ static int l_process_fork (lua_State *L) {
   r = lipcsys_fork(&p.child, &pr->pid, &pidfd, &link, &failed);
   bool child = r == 0 && pr->pid == 0;
   lipc_process_close(L, &p, r < 0 || child);
-  if (r < 0) return child_failed(L, &p, &failed, r);
+  if (r < 0) return lipc_process_failed(L, &p, &failed, r);
   if (child) be_child(L, link, threads == 1);
   pr->link = link;
   pr->h.access = LIPC_IN;

@@ -96,8 +96,7 @@ static void check_names (struct reader *r, bool fork) {
     lipc_copyopts(L, r->idx, fork ? forks : spawns);
   }
   for (lua_Integer i = 1; i <= n; i++) { /* the length of a table with gaps may be any number */
-    if (lua_rawgeti(L, r->idx, i) == LUA_TNIL)
-      refuse(r, "index %d: string expected, got nil", (int)i);
+    if (lua_rawgeti(L, r->idx, i) == LUA_TNIL) refuse_hole(r);
     if (plain) lua_pop(L, 1);
     else lua_rawseti(L, -2, i);
   }
