@@ -334,6 +334,9 @@ static int signals_gc (lua_State *L) {
 
 void lipc_opensignals (lua_State *L) {
   if (get_signals(L) != NULL) return;
+  lipc_metatable(L, guard_tname, "__close", guard_close);
+  lua_pop(L, 1);
+  lipc_class(L, &registration_class);
   Signals *sg = lua_newuserdatauv(L, sizeof *sg, 0);
   memset((void *)sg, 0, sizeof *sg);
   atomic_init(&sg->l.wakefd, -1);
@@ -344,12 +347,6 @@ void lipc_opensignals (lua_State *L) {
   lua_pushcfunction(L, signals_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &signals_key);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &signals_key); /* the last that may fail */
   sg->st->dispatch = dispatch;
-  if (luaL_newmetatable(L, guard_tname)) {
-    lua_pushcfunction(L, guard_close);
-    lua_setfield(L, -2, "__close");
-  }
-  lua_pop(L, 1);
-  lipc_class(L, &registration_class);
 }

@@ -168,10 +168,7 @@ static void enter (lua_State *L, struct lipc_handle *h, unsigned dir, int slot) 
     struct guard *gd = lua_newuserdatauv(L, sizeof *gd, 0);
     gd->h = h;
     gd->dir = dir;
-    if (luaL_newmetatable(L, guard_tname)) {
-      lua_pushcfunction(L, guard_close);
-      lua_setfield(L, -2, "__close");
-    }
+    lipc_metatable(L, guard_tname, "__close", guard_close);
     lua_setmetatable(L, -2);
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, 1, uv);

@@ -461,11 +461,13 @@ static void addmethods (lua_State *L, int mt, int index, const luaL_Reg *list) {
 }
 
 void lipc_class (lua_State *L, const struct lipc_class *cls) {
-  if (!luaL_newmetatable(L, cls->tname)) {
-    lua_pop(L, 1);
-    return;
-  }
+  bool made = luaL_getmetatable(L, cls->tname) != LUA_TNIL;
+  lua_pop(L, 1);
+  if (made) return;
+  lua_newtable(L);
   int mt = lua_gettop(L);
+  lua_pushstring(L, cls->tname);
+  lua_setfield(L, mt, "__name");
   lua_newtable(L);
   lua_pushboolean(L, 1);
   lua_rawsetp(L, mt, &class_key);
@@ -474,7 +476,20 @@ void lipc_class (lua_State *L, const struct lipc_class *cls) {
   lua_setfield(L, mt, "__index");
   lua_pushliteral(L, "locked");
   lua_setfield(L, mt, "__metatable");
+  lua_setfield(L, LUA_REGISTRYINDEX,
+               cls->tname); /* known when it is whole, should memory run out */
+}
+
+void lipc_metatable (lua_State *L, const char *tname, const char *event, lua_CFunction fn) {
+  if (luaL_getmetatable(L, tname) != LUA_TNIL) return;
   lua_pop(L, 1);
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, tname);
+  lua_setfield(L, -2, "__name");
+  lua_pushcfunction(L, fn);
+  lua_setfield(L, -2, event);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, tname);
 }
 
 int lipc_module (lua_State *L, const luaL_Reg *funcs) {

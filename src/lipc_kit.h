@@ -69,6 +69,9 @@ struct lipc_handle {
 ** is a closure whose first upvalue is the metatable. */
 void lipc_class (lua_State *L, const struct lipc_class *cls);
 
+/* Pushes the metatable of that name, made on first use, which has one metamethod. */
+void lipc_metatable (lua_State *L, const char *tname, const char *event, lua_CFunction fn);
+
 /* Pushes the module table with these functions; returns 1. */
 int lipc_module (lua_State *L, const luaL_Reg *funcs);
 

@@ -471,22 +471,20 @@ int lipc_open_process (lua_State *L) {
   luaL_setfuncs(L, lipc_process_stream_funcs, 0);
   lua_pushvalue(L, 1);
   luaL_setfuncs(L, makers, 1);
-  if (luaL_newmetatable(L, status_tname)) {
-    lua_pushcfunction(L, l_status_tostring);
-    lua_setfield(L, -2, "__tostring");
-  }
+  lipc_metatable(L, status_tname, "__tostring", l_status_tostring);
   lua_pop(L, 1);
   luaL_getmetatable(L, lipc_process_class.tname);
   if (lua_getfield(L, -1, "__index") == LUA_TTABLE) { /* the first time in this state */
-    lua_pushvalue(L, -1);
-    lua_setfield(L, 2, "methods");
-    lua_pushcclosure(L, l_process_index, 1);
-    lua_setfield(L, -2, "__index");
     lua_newuserdatauv(L, 0, 0);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, l_reaper_gc);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, 2, "methods");
+    lua_pushcclosure(L, l_process_index, 1);
+    lua_setfield(L, -2, "__index");
   }
   lua_settop(L, 2);
   return 1;

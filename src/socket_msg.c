@@ -218,10 +218,7 @@ static int passage_gc (lua_State *L) {
 static struct passage *new_passage (lua_State *L) {
   struct passage *p = lua_newuserdatauv(L, sizeof *p, 0);
   p->n = 0;
-  if (luaL_newmetatable(L, "(lipc passage)")) {
-    lua_pushcfunction(L, passage_gc);
-    lua_setfield(L, -2, "__gc");
-  }
+  lipc_metatable(L, "(lipc passage)", "__gc", passage_gc);
   lua_setmetatable(L, -2);
   return p;
 }
