@@ -50,8 +50,8 @@ describe("communicate", function()
     assert.matches("'communicate' on bad self %(its stdout is closed", select(2, pcall(p.communicate, p)))
     assert.is_false(p:status())
     p:close()
-    -- a task that is cancelled meanwhile
-    p = assert(process.spawn { "cat", stdin = "pipe", stdout = "pipe" })
+    -- a task that is cancelled meanwhile; the program does not end with its input
+    p = assert(process.spawn { "sleep", "3600", stdin = "pipe", stdout = "pipe" })
     local l = assert(ipc.loop.new())
     local task = l:wrap(function() p:communicate(nil, { timeout = 3600 }) end)
     l:step(0)
