@@ -139,7 +139,7 @@ lint-run: all
 	@LUA='$(LUA)' COMPILE='$(COMPILE)' sh .lint/run $(ARGS)
 
 format: ## put the C sources into the project's format, the rockspec's lists up to date
-	clang-format -i --style=file $(wildcard src/*.[ch] spec/host/*.[ch] spec/support/*.[ch] bench/*.[ch])
+	clang-format -i --style=file $(wildcard src/*.[ch] spec/*/*.[ch] bench/*.[ch])
 	$(LUA) .lint/rockspec.lua --write
 
 asan: ## the suite under AddressSanitizer and UndefinedBehaviorSanitizer, with leak detection

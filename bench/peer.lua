@@ -5,14 +5,16 @@ local ipc = require "lipc"
 
 local role, count, size = arg[1], tonumber(arg[2]), tonumber(arg[3] or 64)
 
--- 256 messages, each begun by its number, as in twin.c.
+-- Messages, each begun by its number, as in twin.c; and what to mask the count with.
 local function messages()
+  local n = 256
+  while n > 4 and n * size > 65536 do n = n // 2 end
   local list = {}
-  for i = 0, 255 do
+  for i = 0, n - 1 do
     local head = ("%03d "):format(i)
     list[i] = head .. ("x"):rep(size - #head)
   end
-  return list
+  return list, n - 1
 end
 
 local function adopt(fd)
@@ -31,15 +33,15 @@ end
 local roles = {}
 
 function roles.send()
-  local w, all = adopt(3), messages()
-  for i = 0, count - 1 do w:write(all[i & 255]) end
+  local w, all, mask = adopt(3), messages()
+  for i = 0, count - 1 do w:write(all[i & mask]) end
 end
 
 function roles.recv()
-  local r, all = adopt(3), messages()
+  local r, all, mask = adopt(3), messages()
   receive(r, all[0])
   local t = ipc.now()
-  for i = 1, count - 1 do receive(r, all[i & 255]) end
+  for i = 1, count - 1 do receive(r, all[i & mask]) end
   print(("%.0f"):format((count - 1) / (ipc.now() - t)))
 end
 
@@ -49,11 +51,11 @@ local function both()
 end
 
 function roles.ping()
-  local all = messages()
+  local all, mask = messages()
   local w, r = both()
   local t = ipc.now()
   for i = 0, count - 1 do
-    local m = all[i & 255]
+    local m = all[i & mask]
     w:write(m)
     receive(r, m)
   end

@@ -45,11 +45,11 @@ local function ratio_of(values, a, b)
 end
 
 -- at_least or at_most: the target of the ratio lipc / C.
-local function report(name, unit, medians, ratio, target)
+local function report(name, unit, medians, ratio, target, other)
   local good = target == nil or (target.at_least and ratio >= target.at_least)
     or (target.at_most and ratio <= target.at_most)
   if not good then missed = missed + 1 end
-  print(("%-34s lipc %10.1f  C %10.1f %-7s ratio %.2f  %s"):format(name, medians.lua, medians.c, unit, ratio,
+  print(("%-34s lipc %10.1f  %s %10.1f %-7s ratio %.2f  %s"):format(name, medians.lua, other or "C", medians.c, unit, ratio,
     target == nil and "" or ("%s (target %s %.2f)"):format(good and "ok" or "MISSED",
       target.at_least and ">=" or "<=", target.at_least or target.at_most)))
 end
@@ -108,6 +108,16 @@ local benches = {
     report(name, "us", medians, ratio_of(values, "lua", "c"), { at_most = 1.2 })
   end },
 }
+
+benches[#benches + 1] = { "broker 1 to 1, 128 B, TCP", function(name)
+  local rates = require("broker_run").all(lua, cc, rounds)
+  local medians = {}
+  for who, list in pairs(rates) do medians[who] = median { table.unpack(list) } / 1e3 end
+  report(name, "k/s", { lua = medians.ours, c = medians.nats }, ratio_of(rates, "ours", "nats"), { at_least = 0.8 },
+    "nats")
+  print(("%-34s k/s: our broker on a Unix socket %.0f, nats-server with libnats clients %.0f"):format("", medians.unix,
+    medians.libnats))
+end }
 
 local function wanted(name)
   if #arg == 0 then return true end

@@ -8,7 +8,7 @@
 **   twin putlines COUNT | twin getlines COUNT               stdio over fd 3
 **   twin spawn COUNT [MEGABYTES]                            prints microseconds for each
 **
-** The messages are those of bench/messages.lua and the receiver checks content and order.
+** The messages are those of bench/peer.lua and the receiver checks content and order.
 ** SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -50,11 +50,20 @@ static void await (int fd, short events) {
   poll(&p, 1, -1);
 }
 
-/* 256 messages of `size` bytes, each begun by its number. */
+/* So many different messages that they and what they are compared with stay in the cache: a power of
+** two, at most 256.  The same in peer.lua. */
+static int variety (size_t size) {
+  int n = 256;
+  while (n > 4 && (size_t)n * size > 65536) n /= 2;
+  return n;
+}
+
+/* Messages of `size` bytes, each begun by its number. */
 static char *messages (size_t size) {
-  char *all = malloc(256 * size);
+  int n = variety(size);
+  char *all = malloc((size_t)n * size);
   if (all == NULL) die("malloc");
-  for (int i = 0; i < 256; i++) {
+  for (int i = 0; i < n; i++) {
     char head[8];
     snprintf(head, sizeof head, "%03d ", i);
     memset(all + (size_t)i * size, 'x', size);
@@ -117,8 +126,12 @@ static enum how kind (int fd) {
   return pwritev2(fd, &v, 1, -1, RWF_NOSIGNAL) < 0 && errno == EOPNOTSUPP ? PLAIN : NOSIGNAL;
 }
 
+static const char *message (const char *all, long i, size_t size) {
+  return all + (size_t)(i & (variety(size) - 1)) * size;
+}
+
 static void check (const char *got, const char *all, long i, size_t size) {
-  if (memcmp(got, all + (size_t)(i & 255) * size, size) != 0) {
+  if (memcmp(got, message(all, i, size), size) != 0) {
     fprintf(stderr, "twin: message %ld is not the one expected\n", i);
     exit(1);
   }
@@ -129,7 +142,7 @@ static void do_send (long count, size_t size, const char *mode) {
   enum how how = kind(3);
   if (mode != NULL && how != SOCKET)
     how = strcmp(mode, "masked") == 0 ? MASKED : strcmp(mode, "plain") == 0 ? PLAIN : how;
-  for (long i = 0; i < count; i++) put_all(3, all + (size_t)(i & 255) * size, size, how);
+  for (long i = 0; i < count; i++) put_all(3, message(all, i, size), size, how);
 }
 
 static void do_recv (long count, size_t size) {
@@ -149,7 +162,7 @@ static void do_ping (long count, size_t size, int out, int in) {
   enum how how = kind(out);
   double t = now();
   for (long i = 0; i < count; i++) {
-    put_all(out, all + (size_t)(i & 255) * size, size, how);
+    put_all(out, message(all, i, size), size, how);
     get_all(in, buf, size, how == SOCKET ? SOCKET : PLAIN);
     check(buf, all, i, size);
   }

@@ -435,8 +435,9 @@ describe("broker", function()
         local script = [[python3 -c '
 import os, socket, sys
 os.setgid(65534); os.setuid(65534)
-s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
-sys.stdout.buffer.write(s.makefile("rb").read())' ]]
+s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1])
+f = s.makefile("rb"); line = f.readline(); sys.stdout.buffer.write(line)
+assert f.read() == b""' 2>&1 ]]
         local p = peer.sh(script .. peer.quote(handle:url():match "unix://(.*)"))
         assert.equal("-ERR 'Authorization Violation'\r\n", p:read "a")
         p:close()

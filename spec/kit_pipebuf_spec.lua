@@ -102,6 +102,38 @@ describe("pipe buffer", function()
       assert.same({ nil, "pipe:splice: end of stream", "EOF" }, { r:splice(w2, 10) })
     end)
 
+    it("does not block in a socket that is in blocking mode", function()
+      local a, b = assert(ipc.socket.pair())
+      assert(ipc.process.spawn { "true", fds = { [3] = a } }):wait(60) -- a program's descriptors block
+      assert.same({ nil, "pipe:splice: timed out", "ETIMEDOUT" }, { w:splice(a, 10, 0.01) })
+      a:settimeout(0)
+      repeat until not a:write(("x"):rep(4096))
+      w:write(("y"):rep(60000))
+      assert.same({ nil, "pipe:splice: timed out", "ETIMEDOUT" }, { r:splice(a, 60000, 0.01) })
+      assert.same({ nil, "pipe:splice: timed out", "ETIMEDOUT" }, { r:splice(a:fd(), 60000, 0) })
+      b:settimeout(0)
+      repeat until not b:readsome(65536)
+      local moved = assert(r:splice(a, 60000, 10))
+      assert.equal(("y"):rep(moved), b:read(moved))
+      b:write "z"
+      assert.equal(1, w:splice(a, 10, 10))
+      a:close()
+      b:close()
+    end)
+
+    it("is cancelled when the other end is closed meanwhile", function()
+      local loop = ipc.loop.new()
+      w:write "here"
+      w2:write(("x"):rep(w2:capacity()))
+      local results
+      loop:run(
+        function() results = { r:splice(w2, 10) } end,
+        function() w2:close() end
+      )
+      loop:close()
+      assert.same({ nil, "pipe:splice: Operation canceled", "ECANCELED" }, results)
+    end)
+
     it("keeps the order of what was read ahead, and of what was not flushed", function()
       w2:setvbuf "full"
       w2:write "1"

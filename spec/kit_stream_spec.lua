@@ -100,6 +100,13 @@ describe("stream", function()
       return table.concat(data), formats
     end
 
+    it("takes formats by their first letter, as Lua does", function()
+      local line = ("x"):rep(5000)
+      assert(w:write(line, "\n", line, "\n12 and the rest\n"))
+      w:close()
+      assert.same({ line, line .. "\n", 12, " and the rest\n" }, { r:read("line", "*Line", "number", "*all, on and on") })
+    end)
+
     it("agrees with files on random input", function()
       local seed = math.random(1 << 30)
       math.randomseed(seed)
@@ -151,6 +158,27 @@ describe("stream", function()
       assert.error_matches(function() r.read(w) end, "lipc.pipe.reader expected")
       r:close()
       assert.error_matches(function() r:read() end, "closed pipe")
+    end)
+
+    it("survives a finaliser that closes the stream, or reads from it, between two results", function()
+      local pause, stepmul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000)
+      local lines = ("x"):rep(3000) .. "\n" .. ("y"):rep(3000) .. "\n" .. ("z"):rep(3000) .. "\n"
+      for _, use in ipairs { r.close, function(s) s:read(5000) end } do
+        local hit
+        for _ = 1, 100000 do
+          local a, b = assert(ipc.pipe.open())
+          assert(b:write(lines))
+          b:close()
+          setmetatable({}, { __gc = function() use(a) end })
+          local t = table.pack(pcall(a.read, a, "l", "l", "l"))
+          hit = t[t.n] == "ECANCELED"
+          a:close()
+          if hit then break end
+        end
+        assert.is_true(hit)
+      end
+      collectgarbage("setpause", pause)
+      collectgarbage("setstepmul", stepmul)
     end)
 
     it("takes lines longer than any buffer", function()
@@ -353,6 +381,25 @@ describe("stream", function()
       assert.equal("lipc.pipe.writer (closed)", tostring(w))
       r:settimeout(SOON)
       assert.is_nil(r:read "a":find "lost")
+    end)
+
+    it("close closes also when an error ends its wait", function()
+      local loop = ipc.loop.new()
+      local full = ("x"):rep(w:capacity())
+      w:settimeout()
+      w:setvbuf("full", #full + 1)
+      w:write(full)
+      w:flush()
+      w:write(full)
+      loop:run(function()
+        -- no task, and so it cannot wait for ever
+        local ok, message = coroutine.wrap(function() return pcall(w.close, w) end)()
+        assert.is_false(ok)
+        assert.matches("cannot wait here", message)
+        assert.matches("closed", tostring(w))
+      end)
+      loop:close()
+      assert.same({ full, nil, "pipe:read: end of stream", "EOF" }, { r:read(#full, 1) })
     end)
 
     it("reports a dead reader at the flush", function()

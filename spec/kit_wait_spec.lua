@@ -397,6 +397,33 @@ describe("a direction", function()
     end)
   end
 
+  it("stays with its new owner when the remains of the old one are closed", function()
+    local failing
+    s.waiter.wait = function()
+      coroutine.yield()
+      if failing then error "ended" end
+    end
+    local first = s.spawn(function() return w:write(big) end)
+    s.resume(first)
+    failing = true
+    s.resume(first)
+    failing = false
+    assert.equal("dead", coroutine.status(first)) -- of an error: what it has to close is still to be closed
+    local seen = { drain() }
+    local second = s.spawn(function() return w:write(("b"):rep(200000)) end)
+    s.resume(second)
+    coroutine.close(first)
+    seen[#seen + 1] = drain()
+    local third = s.spawn(function() return w:write "c" end)
+    for _ = 1, 20 do
+      s.resume(third)
+      s.resume(second)
+      seen[#seen + 1] = drain()
+    end
+    assert.same({ "dead", "dead" }, { coroutine.status(second), coroutine.status(third) })
+    assert.is_truthy(table.concat(seen):find "^a+b+c$")
+  end)
+
   it("closed by the one inside wakes those who queue", function()
     local first = s.spawn(function() return w:write(big) end)
     local second = s.spawn(function() return (select(3, w:write "b")) end)

@@ -441,6 +441,27 @@ describe("loop", function()
     assert.has_error.matches(function() l:run() end, "bad argument #1 to 'run' %(closed loop%)")
   end)
 
+  it("may be closed again by a variable that its closing closes", function()
+    local l = ipc.loop.new()
+    l:wrap(function()
+      local _ <close> = setmetatable({}, { __close = function() l:close() end })
+      ipc.sleep(1000)
+    end)
+    l:step(0)
+    assert.is_true(l:close())
+    assert.equal("lipc.loop (closed)", tostring(l))
+  end)
+
+  it("can be closed in a child that one of its tasks forked", function()
+    local status
+    loop:run(function()
+      local child = assert(ipc.process.fork(function() assert(loop:close()) end))
+      status = child:wait()
+    end)
+    assert.same({ ok = true, code = 0 }, { ok = status.ok, code = status.code })
+    assert.is_nil(status.error)
+  end)
+
   it("names the argument in misuse", function()
     assert.has_error.matches(function() loop:wrap(3) end, "bad argument #1 to 'wrap' %(function expected, got number%)")
     assert.matches("^[^\n]*loop_spec.lua:%d+: bad argument #1 to 'wrap' %(function expected, got nil%)$",

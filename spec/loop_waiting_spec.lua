@@ -20,7 +20,7 @@ for _, backend in ipairs { "epoll", "poll" } do
       local loop = assert(ipc.loop.new { backend = backend })
       local n, all = 0, {}
       for i = 1, 2500 do
-        local r, w, code = ipc.pipe.open()
+        local r, w, code = ipc.socket.pair()
         if not r then
           assert.equal("EMFILE", code)
           break

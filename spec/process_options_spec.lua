@@ -93,6 +93,41 @@ describe("process.spawn", function()
     refuses({ "true", stdout = f }, "closed file")
   end)
 
+  it("asks metamethods once, and keeps what they made up", function()
+    local asked, pipes = {}, 0
+    local function index(_, name)
+      asked[name] = (asked[name] or 0) + 1
+      collectgarbage()
+      if name == "cwd" then return ("/"):rep(100) .. "usr" end
+      if name == "fds" then -- the second time more than the first
+        local fds = {}
+        for fd = 3, asked[name] * 100 do fds[fd] = "null" end
+        return fds
+      elseif name == "stdout" then
+        local _, w = assert(pipe.open())
+        pipes = pipes + 1
+        return w
+      end
+    end
+    local p = assert(process.spawn(setmetatable({ "pwd" }, { __index = index })))
+    assert.is_table(p:wait(60))
+    assert.equal(1, pipes)
+    for name, times in pairs(asked) do assert.equal(1, times, name) end
+    p:close()
+  end)
+
+  it("refuses a list whose length is no count of its elements", function()
+    local fields = {}
+    for i = 1, 100 do fields[i] = ("a%d = nil"):format(i) end -- no array part
+    local spec = assert(load("return {" .. table.concat(fields, ",") .. "}"))()
+    for i = 0, 62 do spec[1 << i] = "true" end
+    spec[math.maxinteger] = "true"
+    assert.equal(math.maxinteger, #spec)
+    assert.has_error.matches(function() process.spawn(spec) end, "the argument list has a hole at 3")
+    local gap = setmetatable({ "true", "x", nil, "y" }, {})
+    assert.has_error.matches(function() process.spawn(gap) end, "the argument list has a hole at 3")
+  end)
+
   it("sets working directory, environment, umask, limits, niceness, arg0", function()
     local home = sh "pwd; umask; ulimit -n; nice"
     assert.equal("/\n", sh("pwd", { cwd = "/" }))

@@ -84,11 +84,13 @@ describe("process.run", function()
   end)
 
   it("at its deadline ends the group, a grandchild too that ignores SIGTERM", function()
-    local path = names.path()
+    local from, to = assert(pipe.open())
     local ok, message, code, r = process.run {
-      "sh", "-c", "trap '' TERM; echo got this far; (cat <&3; echo never) & echo $! >" .. path .. "; wait",
-      fds = { [3] = (pipe.open()) }, timeout = 0.1, kill_after = 0.05,
+      "sh", "-c", "trap '' TERM; echo got this far; (cat <&3; echo never) & wait", fds = { [3] = from }, timeout = 0.1,
+      kill_after = 0.05,
     }
+    from:close()
+    to:close()
     assert.same({ nil, "process.run sh: timed out", "ETIMEDOUT" }, { ok, message, code })
     assert.equal("got this far\n", r.stdout)
     assert.equal("SIGKILL", r.status.signal)

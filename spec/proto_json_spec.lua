@@ -20,14 +20,11 @@ describe("proto.json", function ()
   end)
 
   it("names the package when dkjson is missing", function ()
-    local loaded, searchers = package.loaded.dkjson, package.searchers
-    local mine = package.loaded["lipc.proto.json"]
-    package.loaded.dkjson, package.loaded["lipc.proto.json"] = nil, nil
-    package.preload.dkjson = function () error "absent" end
-    local ok, message = pcall(require, "lipc.proto.json")
-    package.preload.dkjson = nil
-    package.loaded.dkjson, package.loaded["lipc.proto.json"] = loaded, mine
-    assert.equal(searchers, package.searchers)
+    local chunk = assert(loadfile(assert(package.searchpath("lipc.proto.json", package.path)), "t", _G))
+    local loaded, path, cpath = package.loaded.dkjson, package.path, package.cpath
+    package.loaded.dkjson, package.path, package.cpath = nil, "", ""
+    local ok, message = pcall(chunk)
+    package.loaded.dkjson, package.path, package.cpath = loaded, path, cpath
     assert.is_false(ok)
     assert.matches("lua%-dkjson", message)
   end)

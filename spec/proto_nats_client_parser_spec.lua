@@ -33,6 +33,25 @@ local EXPECTED = {
 }
 
 describe("proto.nats_client_parser", function ()
+  it("takes lines that come again and again for what they are", function ()
+    local input, expected = {}, {}
+    local function add(subject, sid, reply, data)
+      input[#input + 1] = ("MSG %s %s %s%d\r\n%s\r\n"):format(subject, sid, reply and reply .. " " or "", #data, data)
+      expected[#expected + 1] = event("msg", subject, sid, reply, data)
+    end
+    for _, data in ipairs { "aa", "bb", "\r\n", "cc", "M ", "dd" } do add("a", "1", nil, data) end
+    for _ = 1, 3 do add("a", "2", nil, "ee") end
+    add("a", "2", "2", "x") -- begins as the line before
+    for _ = 1, 3 do add("a", "2", "r", "ff") end
+    for _ = 1, 3 do add("ab", "2", nil, "") end
+    input = table.concat(input)
+    for step = 1, #input do assert.same(expected, events_of(input, step)) end
+    local good = ("MSG a 1 2\r\nhi\r\n"):rep(4)
+    local events = events_of(good .. "MSG a 1 2\r\nhixx" .. good)
+    assert.equal(5, #events)
+    assert.matches("^fail", events[5])
+  end)
+
   it("gives every operation, in any spelling", function ()
     assert.same(EXPECTED, events_of(SESSION))
   end)

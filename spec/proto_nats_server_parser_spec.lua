@@ -38,6 +38,31 @@ local EXPECTED = {
 }
 
 describe("proto.nats_server_parser", function ()
+  it("takes lines that come again and again for what they are", function ()
+    local payloads = { "aa", "bb", "\r\n", "cc", "P ", "dd" }
+    local input, expected = {}, {}
+    local function add(subject, reply, data)
+      input[#input + 1] = ("PUB %s %s%d\r\n%s\r\n"):format(subject, reply and reply .. " " or "", #data, data)
+      expected[#expected + 1] = event("pub", subject, reply,
+        ("%s%d\r\n%s\r\n"):format(reply and reply .. " " or "", #data, data), #data)
+    end
+    for _, data in ipairs(payloads) do add("a", nil, data) end
+    add("a", nil, "ccc")
+    add("a", "2", "x") -- begins as the line before
+    add("a", nil, "ddd")
+    for _ = 1, 3 do add("ab", nil, "ee") end
+    for _ = 1, 3 do add("a", "r", "ee") end
+    for _ = 1, 3 do add("a", nil, "") end
+    input = table.concat(input)
+    for step = 1, #input do assert.same(expected, events_of(input, step)) end
+    local good = ("PUB a 2\r\nhi\r\n"):rep(4)
+    for _, bad in ipairs { "PUB a 2\r\nhixx", "PUB a 2\r\nhi\rx", "PUB a 2\r\nhi\n\n" } do
+      local events = events_of(good .. bad .. good)
+      assert.equal(5, #events)
+      assert.equal(event("fail", "Unknown Protocol Operation"), events[5])
+    end
+  end)
+
   it("gives every operation, in any spelling", function ()
     assert.same(EXPECTED, events_of(SESSION))
   end)

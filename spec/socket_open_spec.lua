@@ -195,6 +195,28 @@ describe("socket.listen", function()
   end)
 end)
 
+describe("options of a socket", function()
+  it("are read once, and what metamethods made up is kept", function()
+    local asked = {}
+    local name = "lipc-" .. ("x"):rep(60) .. ipc.now()
+    local function options(values)
+      return setmetatable({}, { __index = function(_, key)
+        asked[key] = (asked[key] or 0) + 1
+        collectgarbage()
+        local make = values[key]
+        return make and make()
+      end })
+    end
+    local l = assert(socket.listen(options { abstract = function() return name .. "!" end }))
+    for key, times in pairs(asked) do assert.equal(1, times, key) end
+    assert.equal(name .. "!", l:getsockname().abstract)
+    local s = assert(socket.datagram {})
+    assert.equal("ECONNREFUSED", (select(3, s:sendto("x", options { abstract = function() return name .. "?" end }))))
+    s:close()
+    l:close()
+  end)
+end)
+
 describe("a look-up", function()
   it("gives a code of getaddrinfo when it fails", function()
     assert.equal(table.concat({

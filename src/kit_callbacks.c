@@ -112,30 +112,40 @@ static void collect (Signals *sg) {
   }
 }
 
+/* Runs one: (registration userdata).  A function of its own because the guard is closed safely by
+** returning: lua_settop, which could close it too, goes wrong in Lua 5.4.4 when the stack moves
+** meanwhile. */
+static int run_one (lua_State *L) {
+  Registration *r = lua_touserdata(L, 1);
+  char buf[LIPC_SIGNAME];
+  lua_getiuservalue(L, 1, UV_GUARD);
+  lua_toclose(L, 2);
+  lua_getiuservalue(L, 1, UV_FUNCTION);
+  lua_pushstring(L, lipc_signame(r->signo, buf));
+  r->due = false;
+  r->running = true;
+  lua_call(L, 1, 0);
+  return 0;
+}
+
 /* Runs all callbacks that are due: (Signals) -> how many.  One that runs already, further out, is not
 ** run again inside itself but after it.  An error ends this and leaves the rest due: the alarm stays
 ** on while one runs. */
 static int run_due (lua_State *L) {
   Signals *sg = lua_touserdata(L, 1);
   lua_Integer n = 0;
-  char buf[LIPC_SIGNAME];
   for (;;) {
     lipcsys_signals_quiet(&sg->l);
     collect(sg);
     Registration *r = next_due(sg);
     if (r == NULL) break;
     lipcsys_signals_alarm(&sg->l);
+    lua_pushcfunction(L, run_one);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &anchors_key);
     lua_rawgetp(L, -1, r);
-    lua_getiuservalue(L, -1, UV_GUARD);
-    lua_toclose(L, -1);
-    lua_getiuservalue(L, -2, UV_FUNCTION);
-    lua_pushstring(L, lipc_signame(r->signo, buf));
-    r->due = false;
-    r->running = true;
+    lua_remove(L, -2);
     n++;
     lua_call(L, 1, 0);
-    lua_settop(L, 1);
   }
   for (const Registration *r = sg->first; r != NULL; r = r->next)
     if (r->due) lipcsys_signals_alarm(&sg->l);

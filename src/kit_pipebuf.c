@@ -4,6 +4,8 @@
 ** SPDX-License-Identifier: MIT */
 #include "kit_pipebuf.h"
 
+#define SURE 4096 /* so much is taken by what polls as writable: PIPE_BUF */
+
 /* p:capacity([bytes]) -> bytes | nil, msg, code: the kernel's buffer; a new size is rounded up, and
 ** limited by /proc/sys/fs/pipe-max-size   -- see fcntl(2) F_SETPIPE_SZ */
 static int l_pipe_capacity (lua_State *L) {
@@ -36,19 +38,39 @@ static struct end self_end (lua_State *L) {
 
 static struct end other_end (lua_State *L) {
   struct lipc_handle *h = lipc_testany(L, 2);
+  if (h != NULL && !lipc_isopen(h)) return (struct end){-1, h, NULL};
   return (struct end){lipc_checkfd(L, 2), h, h != NULL ? lipc_stream_test(h) : NULL};
+}
+
+static int find_io (struct end e, unsigned *ret_io) {
+  struct lipcsys_fdinfo info;
+  if (e.h != NULL) {
+    *ret_io = e.h->io;
+    return 0;
+  }
+  int r = lipcsys_fdinfo(e.fd, &info);
+  if (r == 0) *ret_io = info.io;
+  return r;
+}
+
+/* SPLICE_F_NONBLOCK is for pipes only: of another descriptor in blocking mode it has to be seen first
+** that it is ready, and it gets no more than what there will be room for. */
+static int look (struct end e, unsigned dir, size_t *max) {
+  unsigned io = 0;
+  bool wake;
+  int r = find_io(e, &io);
+  if (r < 0 || io & (LIPC_IO_NONBLOCK | LIPC_IO_PIPE | LIPC_IO_REGULAR)) return r;
+  if (dir == LIPC_OUT && *max > SURE) *max = SURE;
+  r = lipcsys_wait(e.fd, dir, -1, 0, &wake);
+  return r == -ETIMEDOUT ? -EAGAIN : r;
 }
 
 /* What was read ahead comes before what is in the pipe, by an ordinary write. */
 static int send_readahead (const Stream *from, struct end to, size_t max, size_t *ret_n) {
-  struct lipcsys_fdinfo info;
-  unsigned io;
+  unsigned io = 0;
   size_t n = from->rend - from->rpos;
-  if (to.h == NULL) {
-    int r = lipcsys_fdinfo(to.fd, &info);
-    if (r < 0) return r;
-    io = info.io;
-  }
+  int r = find_io(to, &io);
+  if (r < 0) return r;
   return lipcsys_write(to.fd, to.h != NULL ? &to.h->io : &io, from->rbuf + from->rpos,
                        n < max ? n : max, ret_n);
 }
@@ -66,6 +88,10 @@ static int attempt (struct end from, struct end to, size_t max, bool copy, size_
     return r;
   }
   *ret_local = false;
+  if (!copy) {
+    if ((r = look(from, LIPC_IN, &max)) < 0) return r;
+    if ((r = look(to, LIPC_OUT, &max)) < 0) return r;
+  }
   return copy ? lipcsys_tee(from.fd, to.fd, max, ret_n)
               : lipcsys_splice(from.fd, to.fd, max, ret_n);
 }
@@ -76,6 +102,7 @@ static int transfer (lua_State *L, const char *op, bool outwards, bool copy) {
   struct end from = outwards ? self : other, to = outwards ? other : self;
   size_t n;
   bool local, wake;
+  if (other.fd < 0) return lipc_failself(L, op, -ECANCELED); /* closed while we waited */
   int r = attempt(from, to, (size_t)lua_tointeger(L, 3), copy, &n, &local);
   if (r == -EAGAIN) {
     bool input = !local && lipcsys_wait(from.fd, LIPC_IN, -1, 0, &wake) == -ETIMEDOUT;

@@ -31,6 +31,10 @@ static void make_room (lua_State *L, Stream *s, size_t more) {
       cap *= 2;
     }
     char *p = lipc_realloc(L, NULL, 0, cap);
+    if (s->rend - s->rpos != have) { /* short of memory, a finaliser ran and used the stream */
+      lipc_realloc(L, p, cap, 0);
+      luaL_error(L, "not enough memory");
+    }
     if (have > 0) memcpy(p, s->rbuf + s->rpos, have);
     lipc_realloc(L, s->rbuf, s->rcap, 0);
     s->rbuf = p;
@@ -128,20 +132,27 @@ static struct match match_number (const char *p, size_t n, bool last) {
   return m;
 }
 
+/* The letter of the format at index i, or 0 for a count.  As in the io library only the first letter
+** counts: "line" is "l". */
+static char letter_of (lua_State *L, int i) {
+  if (lua_type(L, i) == LUA_TNUMBER) return 0;
+  const char *f = lua_tostring(L, i);
+  return f[*f == '*'];
+}
+
 /* The format at stack index i ('l', 'L', 'n', 'a' or a count), already checked. */
 static struct match match_format (lua_State *L, int i, Stream *s, size_t at, bool last) {
   const char *p = s->rbuf + at;
   size_t n = s->rend - at;
   struct match m = {MORE, 0, 0, 0};
-  if (lua_type(L, i) == LUA_TNUMBER) {
-    size_t count = (size_t)lua_tointeger(L, i);
-    if (n >= count && n > 0) m = (struct match){FOUND, 0, count, count};
-    else if (last) m = (struct match){n > 0 ? FOUND : NOTHING, 0, n, n};
-    return m;
-  }
-  const char *f = lua_tostring(L, i);
-  if (*f == '*') f++;
-  switch (*f) {
+  char letter = letter_of(L, i);
+  switch (letter) {
+    case 0: {
+      size_t count = (size_t)lua_tointeger(L, i);
+      if (n >= count && n > 0) m = (struct match){FOUND, 0, count, count};
+      else if (last) m = (struct match){n > 0 ? FOUND : NOTHING, 0, n, n};
+      return m;
+    }
     case 'n': return match_number(p, n, last);
     case 'a':
       if (last) m = (struct match){FOUND, 0, n, n};
@@ -150,7 +161,7 @@ static struct match match_format (lua_State *L, int i, Stream *s, size_t at, boo
       const char *nl = n > s->scanned ? memchr(p + s->scanned, '\n', n - s->scanned) : NULL;
       if (nl != NULL) {
         size_t len = (size_t)(nl - p);
-        m = (struct match){FOUND, 0, len + (*f == 'L'), len + 1};
+        m = (struct match){FOUND, 0, len + (letter == 'L'), len + 1};
       } else if (last) {
         m = (struct match){n > 0 ? FOUND : NOTHING, 0, n, n};
       } else {
@@ -163,7 +174,7 @@ static struct match match_format (lua_State *L, int i, Stream *s, size_t at, boo
 
 /* Pushes what the format at index i found at p; false: nothing pushed, it was no numeral. */
 static bool push_match (lua_State *L, int i, const char *p, size_t len) {
-  if (lua_type(L, i) == LUA_TSTRING && strchr(lua_tostring(L, i), 'n') != NULL) {
+  if (letter_of(L, i) == 'n') {
     char buf[201];
     memcpy(buf, p, len);
     buf[len] = '\0';
@@ -173,21 +184,24 @@ static bool push_match (lua_State *L, int i, const char *p, size_t len) {
   return true;
 }
 
-/* Pushes the results of the first n formats and consumes them.  False when one is no numeral: the
-** results before it are there and it is consumed too, as in liolib. */
-static bool take_formats (lua_State *L, Stream *s, int first, int n, bool last) {
+/* Pushes the results of the first n formats and consumes them.  0; -LIPC_ENUMBER when one is no
+** numeral: the results before it are there and it is consumed too, as in liolib.  To push may run
+** finalisers: one that closes the stream, or reads from it, has taken the rest away: -ECANCELED. */
+static int take_formats (lua_State *L, Stream *s, int first, int n, bool last) {
   luaL_checkstack(L, n + 4, "too many formats");
-  size_t at = s->rpos;
+  const char *buf = s->rbuf;
+  size_t at = s->rpos, rpos = s->rpos, rend = s->rend;
   bool good = true;
   for (int i = first; i < first + n && good; i++) {
+    if (s->rbuf != buf || s->rpos != rpos || s->rend != rend) return -ECANCELED;
     s->scanned = 0;
     struct match m = match_format(L, i, s, at, last);
     good = m.verdict == FOUND && push_match(L, i, s->rbuf + at + m.skip, m.len);
     at += m.take;
   }
   s->scanned = 0;
-  consume(L, s, at - s->rpos);
-  return good;
+  if (s->rbuf == buf && s->rpos == rpos && s->rend == rend) consume(L, s, at - rpos);
+  return good ? 0 : -LIPC_ENUMBER;
 }
 
 /* read: all formats or nothing, unless the stream ends or breaks in between. */
@@ -217,9 +231,11 @@ static int read_step (lua_State *L, int t) {
     /* all there, or the stream has no more of what the current format wants */
     int top = lua_gettop(L), got = (int)s->format;
     if (m.verdict == NONUMBER || m.verdict == NOTHING) got++; /* for the blanks before it */
-    bool good = take_formats(L, s, 2, got, s->ended) && got == n && r == 0;
-    if (!good)
-      lipc_failself(L, "read", m.verdict == NOTHING ? -LIPC_EEOF : r < 0 ? r : -LIPC_ENUMBER);
+    int taken = take_formats(L, s, 2, got, s->ended);
+    if (taken == -ECANCELED) r = taken;
+    else if (m.verdict == NOTHING) r = -LIPC_EEOF;
+    else if (r == 0) r = taken;
+    if (r < 0) lipc_failself(L, "read", r);
     return lua_gettop(L) - top;
   }
 }

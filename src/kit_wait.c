@@ -132,8 +132,11 @@ static bool is_taken (lua_State *L, struct lipc_gate *g) {
   return true;
 }
 
+/* A coroutine that died of an error keeps its guard until somebody closes it: by then the direction
+** may be another's. */
 static void leave (lua_State *L, struct lipc_handle *h, unsigned dir) {
   struct lipc_gate *g = gate_of(h, dir);
+  if (g->owner != L) return;
   g->owner = NULL;
   lipc_pushweak(L, &gates_key, "v");
   lua_pushnil(L);
@@ -241,6 +244,7 @@ static int block (lua_State *L, const struct lipc_op *op, int t, unsigned events
   bool wake = false;
   double seconds = SLICE;
   lipc_interrupts(L);
+  if (!lipc_isopen(h)) return 0; /* a callback has closed it: there is nothing to wait for */
   if (deadline < HUGE_VAL) {
     seconds = deadline - lipcsys_now();
     if (seconds > SLICE) seconds = SLICE;
@@ -366,7 +370,10 @@ static int resumed (lua_State *L, int status, lua_KContext ctx) {
 static int first (lua_State *L, const struct lipc_op *op, int t, struct lipc_handle *h) {
   h->other = -1; /* of a call that gave up */
   if (!lua_isnil(L, t)) lipc_checktimeout(L, t, 0);
-  if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
+  if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) {
+    lipc_interrupts(L);
+    if (!lipc_isopen(h)) return giveup(L, op, t, -ECANCELED);
+  }
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
   if (++h->streak >= STREAK) {
     h->streak = 0;

@@ -281,6 +281,7 @@ static int l_stream_close (lua_State *L) {
   Stream *s = lipc_check(L, 1);
   if (!lipc_isopen(&s->h) || s->wend == s->wpos) return close_end(L, 0);
   lua_settop(L, 1);
+  lua_toclose(L, 1); /* gone also when an error (Ctrl-C, a cancelled task) ends the wait */
   return lipc_drive(L, &close_op, 2);
 }
 

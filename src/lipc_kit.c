@@ -131,6 +131,18 @@ void lipc_checkopts (lua_State *L, int idx, const char *const names[]) {
       luaL_argerror(L, idx, lua_pushfstring(L, "unknown option '%s'", key));
     }
   }
+  if (!lua_getmetatable(L, idx)) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lipc_copyopts(L, idx, names);
+  lua_replace(L, idx);
+}
+
+void lipc_copyopts (lua_State *L, int idx, const char *const names[]) {
+  for (int i = 0; names[i] != NULL; i++) {
+    lua_getfield(L, idx, names[i]);
+    lua_setfield(L, -2, names[i]);
+  }
 }
 
 /* Pushes option name; false (nothing pushed) when it is not given. */

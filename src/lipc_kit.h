@@ -120,8 +120,13 @@ int lipc_result (lua_State *L, const char *op, int err);
 
 /* ---- options ---- */
 
-/* The options table at idx (may be absent): raises on a key that is not in names (NULL-ended). */
+/* The options table at idx (may be absent): raises on a key that is not in names (NULL-ended).  In the
+** place of one with a metatable it puts a plain copy: metamethods are asked once, and what they made
+** up lives as long as the table. */
 void lipc_checkopts (lua_State *L, int idx, const char *const names[]);
+
+/* Copies these options, metamethods asked, from the table at idx to the plain one on top. */
+void lipc_copyopts (lua_State *L, int idx, const char *const names[]);
 lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo, lua_Integer hi,
                          lua_Integer dflt);
 double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt);

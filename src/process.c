@@ -381,12 +381,12 @@ static int l_process_index (lua_State *L) {
 /* tostring(p): name, number and state */
 static int l_process_tostring (lua_State *L) {
   const Process *pr = lipc_check(L, 1);
-  const char *state = pr->ended ? "ended" : lipc_isopen(&pr->h) ? "pid" : "closed";
   lua_getiuservalue(L, 1, LIPC_UV_NAME);
-  const char *name = lua_tostring(L, -1);
-  if (*state == 'p')
-    lua_pushfstring(L, "lipc.process %s (pid %d, fd %d)", name, (int)pr->pid, pr->h.fd);
-  else lua_pushfstring(L, "lipc.process %s (pid %d, %s)", name, (int)pr->pid, state);
+  lua_pushfstring(L, "lipc.process %s[%d] (", lua_tostring(L, -1), (int)pr->pid);
+  if (!lipc_isopen(&pr->h)) lua_pushliteral(L, "closed)");
+  else if (pr->ended) lua_pushliteral(L, "ended)");
+  else lua_pushfstring(L, "fd %d)", pr->h.fd);
+  lua_concat(L, 2);
   return 1;
 }
 

@@ -16,6 +16,7 @@ struct reader {
   lua_State *L;
   struct plan *p;
   int idx, anchor;
+  size_t room; /* for so many descriptors */
 };
 
 #define SAME_AS(n) (-2 - (n)) /* as `from` of a move, until files are open: whatever n will be */
@@ -87,6 +88,19 @@ static void check_names (struct reader *r, bool fork) {
     if (!known && !fork && lua_isinteger(L, -1) && lua_tointeger(L, -1) > n) refuse_hole(r);
     if (!known) refuse(r, "unknown option '%s'", luaL_tolstring(L, -1, NULL));
   }
+  bool plain = !lua_getmetatable(L, r->idx);
+  if (!plain) { /* a plain copy: what metamethods make up has to live as long as the plan */
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lipc_copyopts(L, r->idx, names);
+    lipc_copyopts(L, r->idx, fork ? forks : spawns);
+  }
+  for (lua_Integer i = 1; i <= n; i++) { /* the length of a table with gaps may be any number */
+    if (lua_rawgeti(L, r->idx, i) == LUA_TNIL) refuse_hole(r);
+    if (plain) lua_pop(L, 1);
+    else lua_rawseti(L, -2, i);
+  }
+  if (!plain) lua_replace(L, r->idx);
 }
 
 /* ---- program, arguments, environment ---- */
@@ -126,18 +140,24 @@ static size_t count_variables (struct reader *r, const char *option, bool remova
   return n;
 }
 
+/* A table that was counted has more entries now: some finaliser has put them there. */
+static void changed (struct reader *r, const char *option) {
+  refuse(r, "option '%s': changed while it was read", option);
+}
+
 /* Appends "NAME=value" for each entry of the table on top. */
-static size_t add_variables (struct reader *r, const char **envp, size_t n, const char *option) {
+static void add_variables (struct reader *r, const char **envp, size_t n, size_t max,
+                           const char *option) {
   lua_State *L = r->L;
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
     if (lua_isboolean(L, -1)) continue;
+    if (n == max) changed(r, option);
     lua_pushvalue(L, -2);
     lua_pushliteral(L, "=");
     lua_pushvalue(L, -3);
     lua_concat(L, 3);
     envp[n++] = text(r, option);
   }
-  return n;
 }
 
 static void read_env (struct reader *r) {
@@ -145,17 +165,16 @@ static void read_env (struct reader *r) {
   if (given(r, "env")) {
     size_t n = count_variables(r, "env", false);
     const char **envp = block(r, n + 1, sizeof *envp);
-    add_variables(r, envp, 0, "env");
+    add_variables(r, envp, 0, n, "env");
     r->p->child.envp = (char *const *)envp;
     lua_pop(L, 1);
   }
   if (!given(r, "env_add")) return;
   if (r->p->child.envp != NULL) refuse(r, "options 'env' and 'env_add' exclude each other");
-  size_t n = count_variables(r, "env_add", true), kept = 0;
+  size_t n = 0, added = count_variables(r, "env_add", true), kept = 0;
   char **ours = lipcsys_environ();
   while (ours != NULL && ours[kept] != NULL) kept++;
-  const char **envp = block(r, n + kept + 1, sizeof *envp);
-  n = 0;
+  const char **envp = block(r, added + kept + 1, sizeof *envp);
   for (size_t i = 0; i < kept && ours[i] != NULL; i++) {
     const char *eq = strchr(ours[i], '=');
     lua_pushlstring(L, ours[i], eq != NULL ? (size_t)(eq - ours[i]) : strlen(ours[i]));
@@ -165,7 +184,7 @@ static void read_env (struct reader *r) {
     lua_pushstring(L, ours[i]); /* another thread may change the environment meanwhile */
     envp[n++] = text(r, "env_add");
   }
-  add_variables(r, envp, n, "env_add");
+  add_variables(r, envp, n, added + kept, "env_add");
   r->p->child.envp = (char *const *)envp;
   lua_pop(L, 1);
 }
@@ -280,6 +299,7 @@ static void add_object (struct reader *r, int to, const char *name) {
 static int add_descriptor (struct reader *r, int to, const char *name, int streams) {
   lua_State *L = r->L;
   int failed = 0;
+  if ((size_t)r->p->child.nmoves == r->room) changed(r, name);
   for (int i = 0; i < r->p->child.nmoves; i++)
     if (r->p->moves[i].to == to) refuse(r, "descriptor %d is given twice", to);
   switch (lua_type(L, -1)) {
@@ -325,6 +345,7 @@ static int read_descriptors (struct reader *r, int streams) {
         refuse(r, "option 'fds': not a descriptor: %s", luaL_tolstring(L, -2, NULL));
     lua_pop(L, 1);
   }
+  r->room = n;
   p->child.moves = p->moves = block(r, n, sizeof *p->moves);
   p->openings = block(r, n, sizeof *p->openings);
   p->handles = block(r, n, sizeof *p->handles);
@@ -379,6 +400,7 @@ static void read_limits (struct reader *r) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
     if (lipcsys_rlimit(name, &l->resource) < 0)
       refuse(r, "option 'limits': no such limit: %s", luaL_tolstring(L, -2, NULL));
+    if ((size_t)(l - r->p->child.limits) == n) changed(r, "limits");
     r->p->limitnames[l - r->p->child.limits] = name;
     if (lua_istable(L, -1)) {
       lua_rawgeti(L, -1, 1);
@@ -435,7 +457,7 @@ static int read_deathsig (struct reader *r) {
 }
 
 int lipc_process_options (lua_State *L, struct plan *p, int idx, bool fork) {
-  struct reader r = {L, p, idx, 0};
+  struct reader r = {L, p, idx, 0, 0};
   struct lipcsys_child *c = &p->child;
   luaL_checktype(L, idx, LUA_TTABLE);
   luaL_checkstack(L, 20, NULL);

@@ -232,7 +232,7 @@ static int take_ahead (lua_State *L, Stream *s) {
   if (n > max) n = max;
   lua_pushlstring(L, s->rbuf + s->rpos, n);
   s->rpos += n;
-  if (s->rpos == s->rend) s->rpos = s->rend = 0;
+  if (s->rpos >= s->rend) s->rpos = s->rend = 0; /* less was left if a finaliser read meanwhile */
   lua_newtable(L);
   return 2;
 }

@@ -112,9 +112,9 @@ local function ping(self)
     if now() >= deadline then
       deadline = now() + options.ping_interval
       for session in pairs(server.sessions) do
-        if not session.on_network then -- nothing to ask
-        elseif session.pings_out >= options.ping_max then session:fail "Stale Connection"
-        else session:send_ping() end
+        if session.on_network then
+          if session.pings_out >= options.ping_max then session:fail "Stale Connection" else session:send_ping() end
+        end
       end
       self:_kick()
     end

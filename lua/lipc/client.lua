@@ -4,7 +4,8 @@
 -- SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
-local Message = require "lipc.client.message"
+local messages = require "lipc.client.message"
+local arguments = require "lipc.client.check"
 local connection = require "lipc.client.connection"
 local credentials = require "lipc.broker.credentials"
 local headers = require "lipc.proto.headers"
@@ -15,6 +16,8 @@ local subscription = require "lipc.client.subscription"
 local forks = require("lipc.core").wait().forks
 local now, huge = ipc.now, math.huge
 local current_task = connection.current_task
+local fail = arguments.fail
+local check_timeout, check_string, check_options = arguments.timeout, arguments.string, arguments.options
 
 -- While so much has come that nobody takes, no more is read: the server then holds back who publishes.
 local HELD_BYTES = 8 << 20
@@ -27,47 +30,9 @@ local Client = {}
 Client.__index = Client
 Client.__name = "lipc.client"
 
-local function fail(operation, object, message, code)
-  return nil, ("client:%s %s: %s"):format(operation, object, message), code
-end
-
 local function check(self, name)
-  if getmetatable(self) ~= Client then
-    error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
-  end
-end
-
-function connection.check_timeout(timeout, arg, name)
-  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
-    error(("bad argument #%d to '%s' (timeout in seconds expected)"):format(arg, name), 3)
-  end
-  return timeout
-end
-local check_timeout = connection.check_timeout
-
-local function check_string(value, arg, name)
-  if type(value) ~= "string" then
-    if type(value) == "number" then return tostring(value) end
-    error(("bad argument #%d to '%s' (string expected, got %s)"):format(arg, name, type(value)), 3)
-  end
-  return value
-end
-
-local function check_options(options, arg, name, known)
-  if options == nil then return {} end
-  if type(options) ~= "table" then
-    error(("bad argument #%d to '%s' (table expected, got %s)"):format(arg, name, type(options)), 3)
-  end
-  for key, value in pairs(options) do
-    local kind = known[key]
-    if not kind then
-      error(("bad argument #%d to '%s' (unknown option '%s')"):format(arg, name, tostring(key)), 3)
-    elseif type(value) ~= kind or kind == "number" and not (value >= 0) then
-      error(("bad argument #%d to '%s' (option '%s': %s expected, got %s)"):format(arg, name, key,
-        kind == "number" and "number, not negative," or kind, type(value)), 3)
-    end
-  end
-  return options
+  if getmetatable(self) == Client then return end
+  error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
 end
 
 -- What the parts of the client call
@@ -263,10 +228,13 @@ function Client:subscribe(subject, options, fn)
   end
   local sub = subscription.new(self, subject, fn)
   local inner
+  local Message = self.message_class
   local function receive(to, reply, data, block)
     local tail = sub.tail + 1
     sub.tail = tail
-    sub[tail] = setmetatable({ subject = to, data = data, reply = reply, client = self, header_block = block }, Message)
+    local msg = { subject = to, data = data, reply = reply }
+    if block then msg.header_block = block end
+    sub[tail] = setmetatable(msg, Message)
     self.held = self.held + 1
     self.held_bytes = self.held_bytes + #data
     if not sub.marked then
@@ -317,8 +285,7 @@ function Client:request(subject, data, options)
   local token, message, code = self.proto:request(subject, data, block, function (to, reply, answer, header)
     waiter.done = true
     if to then
-      waiter.message = setmetatable({ subject = to, data = answer, reply = reply, client = self, header_block = header },
-        Message)
+      waiter.message = setmetatable({ subject = to, data = answer, reply = reply, header_block = header }, self.message_class)
     else
       waiter.problem, waiter.code = reply, answer
     end
@@ -391,7 +358,6 @@ function Client:run(seconds)
   check(self, "run")
   seconds = check_timeout(seconds, 2, "run")
   local deadline = seconds and seconds < huge and now() + seconds or huge
-  self.stopped = false
   if not current_task() then dispatch(self) end
   local waiter = { run = true }
   self.runners[waiter] = true
@@ -488,7 +454,7 @@ function Client:close(timeout)
   return true
 end
 
-Client.__close = Client.close
+function Client:__close() self:close() end
 
 function Client:__tostring()
   return ("lipc.client (%s, %s)"):format(self.server and self.server.name or "no server", self.state)
@@ -541,6 +507,7 @@ function client.connect(url, options)
       if not fatal then self:_report(text, code) end
     end,
   }
+  self.message_class = messages.class(self)
   local ok, message, code = connection.establish(self)
   if not ok then
     self.state = "closed"

@@ -266,7 +266,7 @@ function Loop:close()
   for task in pairs(tasks) do Task.drop(task) end
   local poller = self.poller
   self.poller = nil
-  return poller:close()
+  return not poller or poller:close() -- a variable that a task closed may have closed the loop
 end
 
 Loop.__close = Loop.close

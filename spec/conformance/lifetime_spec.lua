@@ -46,11 +46,11 @@ for _, type in ipairs(types) do
       collectgarbage()
       collectgarbage()
       local before = count_fds()
-      do
+      ;(function()
         local o, others = type.open()
         assert.is_true(count_fds() > before)
-        o, others = nil, nil -- luacheck: ignore
-      end
+        return nil, o, others -- alive until here
+      end)()
       collectgarbage()
       collectgarbage()
       assert.equal(before, count_fds())

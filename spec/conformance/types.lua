@@ -90,12 +90,39 @@ types[#types + 1] = {
 }
 
 types[#types + 1] = {
+  name = "lipc.process",
+  open = function() return assert(ipc.process.spawn { "cat", stdin = "pipe", kill_on_close = true }), {} end,
+  failing = "ipc.process.spawn { 'true' }",
+  wait = function(p, timeout) return p:wait(timeout) end,
+  ready = function(p) p.stdin:close() end,
+  fails = function(p) p:wait(0) end,
+}
+
+types[#types + 1] = {
   name = "lipc.signal.set",
   open = function() return assert(ipc.signal.set { "SIGUSR2" }), {} end,
   failing = 'ipc.signal.set { "SIGUSR2" }',
   wait = function(q, timeout) return q:receive(timeout) end,
   ready = function() assert(ipc.signal.raise "SIGUSR2") end,
   fails = function(q) q:receive(0) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.poller",
+  open = function() return assert(ipc.poll.open()), {} end,
+  failing = "ipc.poll.open()",
+  wait = function(p, timeout) return p:wait(timeout) end,
+  ready = function(p) p:wake() end,
+  fails = function(p) p:wait(0) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.timer",
+  open = function() return assert(ipc.timer.open()), {} end,
+  failing = "ipc.timer.open()",
+  wait = function(t, timeout) return t:wait(timeout) end,
+  ready = function(t) assert(t:set(0)) end,
+  fails = function(t) t:wait(0) end,
 }
 
 return types

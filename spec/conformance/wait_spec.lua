@@ -98,6 +98,32 @@ for _, type in ipairs(types) do
         end)
         close_all(others)
       end)
+
+      it("ends with ECANCELED when a callback closes it on the way in", function()
+        local o, others = type.open()
+        local on = assert(ipc.signal.on("SIGUSR1", function() o:close() end))
+        os.execute(("kill -USR1 %d"):format(ipc.signal.getpid())) -- has come when this returns
+        local result, _, code = type.wait(o, 10)
+        assert.is_nil(result)
+        assert.equal("ECANCELED", code)
+        on:close()
+        close_all(others)
+      end)
+
+      it("ends with ECANCELED when a callback closes it between the look and the sleep", function()
+        local o, others = type.open()
+        debug.sethook(function() -- as that of a Ctrl-C: what waits calls it from C
+          if debug.getinfo(3, "S").what == "C" then
+            debug.sethook()
+            o:close()
+          end
+        end, "c")
+        local result, _, code = type.wait(o, 10)
+        debug.sethook()
+        assert.is_nil(result)
+        assert.equal("ECANCELED", code)
+        close_all(others)
+      end)
     end)
   end
 end

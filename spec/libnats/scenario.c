@@ -1,7 +1,7 @@
 /* scenario.c - what a program on libnats does with a broker, step by step; run by
 ** spec/broker_libnats_spec.lua.  scenario URL: prints a line for each step; ends with 1 at the first
 ** that fails.  SPDX-License-Identifier: MIT */
-#include <nats.h>
+#include <nats/nats.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,9 +41,7 @@ static void publish (const char *subject, const char *data) {
   check(natsConnection_PublishString(conn, subject, data) == NATS_OK, subject);
 }
 
-static void flush (void) {
-  check(natsConnection_FlushTimeout(conn, WAIT) == NATS_OK, "flush");
-}
+static void flush (void) { check(natsConnection_FlushTimeout(conn, WAIT) == NATS_OK, "flush"); }
 
 static void plain (void) {
   natsSubscription *sub = subscribe("plain");
@@ -79,7 +77,8 @@ static void queue (void) {
   natsSubscription *member[MEMBERS];
   int total = 0;
   for (int i = 0; i < MEMBERS; i++)
-    check(natsConnection_QueueSubscribeSync(&member[i], conn, "jobs", "workers") == NATS_OK, "queue");
+    check(natsConnection_QueueSubscribeSync(&member[i], conn, "jobs", "workers") == NATS_OK,
+          "queue");
   for (int i = 0; i < MESSAGES; i++) publish("jobs", "x");
   flush();
   for (int i = 0; i < MEMBERS; i++) {
@@ -114,7 +113,8 @@ static void requests (void) {
     natsMsg_Destroy(reply);
   }
   natsMsg *none = NULL;
-  check(natsConnection_RequestString(&none, conn, "nobody", "x", WAIT) == NATS_NO_RESPONDERS, "no responders");
+  check(natsConnection_RequestString(&none, conn, "nobody", "x", WAIT) == NATS_NO_RESPONDERS,
+        "no responders");
   natsSubscription_Destroy(sub);
 }
 
@@ -154,7 +154,8 @@ static void big (void) {
     check(natsConnection_Publish(conn, "big", data, (int)max) == NATS_OK, "publish the largest");
   for (int i = 0; i < 5; i++) {
     check(natsSubscription_NextMsg(&msg, sub, WAIT) == NATS_OK, "next");
-    check(natsMsg_GetDataLength(msg) == max && memcmp(natsMsg_GetData(msg), data, (size_t)max) == 0, "content");
+    check(natsMsg_GetDataLength(msg) == max && memcmp(natsMsg_GetData(msg), data, (size_t)max) == 0,
+          "content");
     natsMsg_Destroy(msg);
   }
   check(natsConnection_Publish(conn, "big", data, (int)max + 1) == NATS_MAX_PAYLOAD, "too large");
@@ -165,9 +166,10 @@ static void big (void) {
 int main (int argc, char **argv) {
   static const struct {
     const char *name;
-    void (*run) (void);
-  } steps[] = {{"plain", plain},     {"wildcards", wildcards}, {"queue", queue}, {"requests", requests},
-               {"maximum", maximum}, {"headers", headers},     {"big", big}};
+    void (*run)(void);
+  } steps[] = {
+    {"plain", plain},     {"wildcards", wildcards}, {"queue", queue}, {"requests", requests},
+    {"maximum", maximum}, {"headers", headers},     {"big", big}};
   check(argc == 2 && nats_Open(-1) == NATS_OK, "open");
   check(natsConnection_ConnectTo(&conn, argv[1]) == NATS_OK, "connect");
   for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {

@@ -26,13 +26,13 @@ local function bracket(host)
 end
 
 local function open_unix(options)
-  local path, message, code = options.path, nil, nil
+  local path = options.path
   if not path then
-    path, message, code = listener.default_path()
-    if not path then return nil, message, code end
+    local default, message, code = listener.default_path()
+    if not default then return nil, message, code end
+    path = default
   end
-  local socket
-  socket, message, code = ipc.socket.listen { path = path, mode = options.mode }
+  local socket, message, code = ipc.socket.listen { path = path, mode = options.mode }
   if not socket then return nil, message, code end
   return { socket = socket, kind = "unix", url = "unix://" .. path }
 end

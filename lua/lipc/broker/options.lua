@@ -5,7 +5,8 @@ local DEFAULT_PORT = 4222
 local TYPES = {
   path = "path", mode = "integer", tcp = "tcp", host = "string", port = "port", insecure = "boolean", token = "string",
   user = "string", pass = "string", name = "string", max_payload = "size", max_connections = "size",
-  max_control_line = "size", max_pending = "size", max_subscriptions = "size", max_subscription_tokens = "size", ping_interval = "seconds", ping_max = "size",
+  max_control_line = "size", max_pending = "size", max_subscriptions = "size", max_subscription_tokens = "size",
+  ping_interval = "seconds", ping_max = "size",
   write_deadline = "seconds", auth_timeout = "seconds",
 }
 

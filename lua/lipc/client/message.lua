@@ -3,42 +3,55 @@
 
 local headers = require "lipc.proto.headers"
 
-local Message = {}
-Message.__name = "lipc.message"
-
 local methods = {}
 
-function Message:__index(name)
-  local method = methods[name]
-  if method then return method end
-  if name == "headers" then
-    local block = rawget(self, "header_block")
-    local fields = block and headers.decode(block) or nil
-    if fields then
-      -- a name with one value: the value; with several: a list
-      for key, values in pairs(fields) do
-        if #values == 1 then fields[key] = values[1] end
-      end
-      self.headers = fields
-    end
-    return fields
+local function check(self, name)
+  local mt = getmetatable(self)
+  if type(mt) ~= "table" or mt.__name ~= "lipc.message" then
+    error(("bad argument #1 to '%s' (lipc.message expected, got %s)"):format(name, type(self)), 3)
   end
-  return nil
 end
 
-function Message:__tostring()
+local function decoded(self)
+  local block = rawget(self, "header_block")
+  local fields = block and headers.decode(block) or nil
+  if fields then
+    -- a name with one value: the value; with several: a list
+    for key, values in pairs(fields) do
+      if #values == 1 then fields[key] = values[1] end
+    end
+    self.headers = fields
+  end
+  return fields
+end
+
+local function describe(self)
   return ("lipc.message (%s, %d bytes)"):format(self.subject, #self.data)
 end
 
 ---Answers a request.
 function methods:respond(data, options)
-  if getmetatable(self) ~= Message then
-    error(("bad argument #1 to 'respond' (lipc.message expected, got %s)"):format(type(self)), 2)
-  end
+  check(self, "respond")
   if not self.reply then
     return nil, "message:respond " .. self.subject .. ": nobody asked (no reply subject)", "EDESTADDRREQ"
   end
-  return self.client:publish(self.reply, data, options)
+  return getmetatable(self).client:publish(self.reply, data, options)
 end
 
-return Message
+---The metatable of the messages of one client: a field less in each of them.
+local function class(client)
+  return {
+    __name = "lipc.message",
+    __tostring = describe,
+    __index = function (self, name)
+      local method = methods[name]
+      if method then return method end
+      if name == "headers" then return decoded(self) end
+      return nil
+    end,
+    client = client,
+  }
+end
+
+-- without a client: what the check of the API text looks at
+return { class = class, example = class() }

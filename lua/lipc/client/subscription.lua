@@ -2,9 +2,9 @@
 -- or next() and messages(); internal but for its methods.    SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local check_timeout = require("lipc.client.check").timeout
 local connection = require "lipc.client.connection"
 
-local current_task = connection.current_task
 local now, huge = ipc.now, math.huge
 local remove = table.remove
 
@@ -26,17 +26,6 @@ function subscription.new(client, subject, fn)
   }, Subscription)
 end
 
--- The connection may read again when enough was taken.
-local function taken(self, message)
-  local client = self.client
-  client.held = client.held - 1
-  client.held_bytes = client.held_bytes - #message.data
-  if client.was_full and not client:_full() then
-    client.was_full = false
-    connection.nudge(client)
-  end
-end
-
 local function take(self)
   local head = self.head
   local message = self[head]
@@ -47,7 +36,13 @@ local function take(self)
   else
     self.head = head + 1
   end
-  taken(self, message)
+  local client = self.client
+  client.held = client.held - 1
+  client.held_bytes = client.held_bytes - #message.data
+  if client.was_full and not client:_full() then -- the connection may read again
+    client.was_full = false
+    connection.nudge(client)
+  end
   return message
 end
 
@@ -132,7 +127,7 @@ end
 function Subscription:next(timeout)
   check(self, "next")
   if self.fn then error("bad argument #1 to 'next' (a function gets these messages)", 2) end
-  timeout = connection.check_timeout(timeout, 2, "next") or self.client.timeout
+  timeout = check_timeout(timeout, 2, "next") or self.client.timeout
   local message = take(self)
   if message then return message end
   local deadline = timeout == huge and huge or nil
@@ -158,7 +153,7 @@ end
 
 function Subscription:messages(timeout)
   check(self, "messages")
-  timeout = connection.check_timeout(timeout, 2, "messages")
+  timeout = check_timeout(timeout, 2, "messages")
   return function ()
     local message, problem, code = self:next(timeout)
     if message then return message end
@@ -197,7 +192,5 @@ function Subscription:__tostring()
 end
 
 Subscription.__close = function (self) self:unsubscribe() end
-
-subscription.current_task = current_task
 
 return subscription

@@ -86,7 +86,8 @@ local function drop(self)
   self.results = pack(setmetatable({ reason = "loop closed" }, Cancelled))
   setwaiter(nil, self.co)
   managed[self.co] = nil
-  coroutine.close(self.co)
+  -- in a forked child one of them may be the coroutine that forked, and runs
+  if coroutine.status(self.co) == "suspended" then coroutine.close(self.co) end
 end
 
 local function check_task(self, name)

@@ -20,7 +20,15 @@
 ---@field poll lipc.poll.module
 ---@field loop lipc.loop.module
 ---@field process lipc.process.module
+---@field broker lipc.broker.module
+---@field client lipc.client.module
 local ipc = {}
+
+--- Connects to a message broker; the same as `ipc.client.connect`.
+---@param url? string "unix:///path", "nats://[user:pass@|token@]host[:port]", several with commas between; default: the user's own broker
+---@param opts? lipc.client.options
+---@return lipc.client? client, string? message, string? code
+function ipc.connect(url, opts) end
 
 --- Puts a coroutine under a scheduler: its waits call `waiter.wait` instead of blocking the thread. Returns nothing.
 --- `ipc.loop` and the adapters do this for the coroutines they run.

@@ -3,6 +3,7 @@
 
 local found, dkjson = pcall(require, "dkjson")
 if not found then
+  if tostring(dkjson):find("not enough memory", 1, true) then error(dkjson, 0) end
   error("brokered messaging needs the Lua module dkjson (Debian package lua-dkjson, or `luarocks install dkjson`)", 0)
 end
 

@@ -28,21 +28,39 @@ local function scan(self, buffer, from)
   local handler = self.handler
   local longest, max_payload = self.max_control_line + MSG_EXTRA, self.max_payload
   local length = #buffer
+  -- A line that came twice in a row is likely to come again: comparing it is cheaper than taking it apart.
+  local line, width, line_subject, line_sid, line_size = nil, 0, nil, nil, 0
+  local last_subject, last_sid, last_digits
   while from and from <= length and not self.stopped do
-    local start, stop, subject, sid, digits = find(buffer, MSG, from)
-    local reply
-    if not start then
-      start, stop, subject, sid, reply, digits = find(buffer, MSG_REPLY, from)
-    end
-    local size = start and tonumber(digits)
-    local last = size and stop + size + 2
-    if size and size <= max_payload and last <= length and stop - start <= longest and #digits <= 9 then
+    local last = from + width + line_size + 1
+    if line and last <= length and sub(buffer, from, from + width - 1) == line then
       local cr, lf = byte(buffer, last - 1, last)
       if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
-      handler:msg(subject, sid, reply, sub(buffer, stop + 1, last - 2))
+      handler:msg(line_subject, line_sid, nil, sub(buffer, from + width, last - 2))
       from = last + 1
     else
-      from = self:control(buffer, from)
+      local start, stop, subject, sid, digits = find(buffer, MSG, from)
+      local reply
+      if not start then
+        start, stop, subject, sid, reply, digits = find(buffer, MSG_REPLY, from)
+      end
+      local size = start and tonumber(digits)
+      last = size and stop + size + 2
+      if size and size <= max_payload and last <= length and stop - start <= longest and #digits <= 9 then
+        local cr, lf = byte(buffer, last - 1, last)
+        if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
+        if subject == last_subject and sid == last_sid and digits == last_digits and not reply then
+          line, width, line_subject, line_sid, line_size = sub(buffer, start, stop), stop - start + 1, subject, sid, size
+        else
+          line, width, line_size = nil, 0, 0
+          last_subject, last_sid, last_digits = not reply and subject, sid, digits
+        end
+        handler:msg(subject, sid, reply, sub(buffer, stop + 1, last - 2))
+        from = last + 1
+      else
+        line, width, line_size, last_subject = nil, 0, 0, nil
+        from = self:control(buffer, from)
+      end
     end
   end
 end

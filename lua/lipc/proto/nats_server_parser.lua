@@ -26,21 +26,40 @@ local function scan(self, buffer, from)
   local handler = self.handler
   local longest, max_payload = self.max_control_line + PUB_EXTRA, self.max_payload
   local length = #buffer
+  -- A line that came twice in a row is likely to come again: comparing it is cheaper than taking it apart.
+  local line, width, line_tail, line_subject, line_size = nil, 0, 0, nil, 0
+  local last_subject, last_digits
   while from and from <= length and not self.stopped do
-    local start, stop, subject, tail, digits = find(buffer, PUB, from)
-    local reply
-    if not start then
-      start, stop, subject, tail, reply, digits = find(buffer, PUB_REPLY, from)
-    end
-    local size = start and tonumber(digits)
-    local last = size and stop + size + 2
-    if size and size <= max_payload and last <= length and stop - start <= longest and #digits <= 9 then
+    local last = from + width + line_size + 1
+    if line and last <= length and sub(buffer, from, from + width - 1) == line then
       local cr, lf = byte(buffer, last - 1, last)
       if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
-      handler:pub(subject, reply, sub(buffer, tail, last), size)
+      handler:pub(line_subject, nil, sub(buffer, from + line_tail, last), line_size)
       from = last + 1
     else
-      from = self:control(buffer, from)
+      local start, stop, subject, tail, digits = find(buffer, PUB, from)
+      local reply
+      if not start then
+        start, stop, subject, tail, reply, digits = find(buffer, PUB_REPLY, from)
+      end
+      local size = start and tonumber(digits)
+      last = size and stop + size + 2
+      if size and size <= max_payload and last <= length and stop - start <= longest and #digits <= 9 then
+        local cr, lf = byte(buffer, last - 1, last)
+        if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
+        if subject == last_subject and digits == last_digits and not reply then
+          line, width, line_tail = sub(buffer, start, stop), stop - start + 1, tail - start
+          line_subject, line_size = subject, size
+        else
+          line, width, line_size = nil, 0, 0
+          last_subject, last_digits = not reply and subject, digits
+        end
+        handler:pub(subject, reply, sub(buffer, tail, last), size)
+        from = last + 1
+      else
+        line, width, line_size, last_subject = nil, 0, 0, nil
+        from = self:control(buffer, from)
+      end
     end
   end
 end

@@ -1,0 +1,133 @@
+---@meta lipc.broker
+
+--- A message broker in pure Lua. It speaks the NATS client protocol: `ipc.connect` and NATS clients in any other language talk
+--- to it. By default it listens on a Unix socket of which the kernel says who connects, and takes in its own user only.
+---
+--- Who publishes faster than a subscriber reads is paused: it is not read from until the subscriber has caught up. A
+--- subscriber that takes nothing for `write_deadline` seconds, or has more than `max_pending` bytes to take, is cut off. A
+--- client that sends what is not the protocol is told so (-ERR) and closed; nobody else notices.
+---@class lipc.broker.module
+local broker = {}
+
+--- The whole program of a broker: listens, serves, and returns when SIGINT or SIGTERM has come, with everybody cut off and the
+--- socket's path removed.
+---@param opts? lipc.broker.options
+---@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already
+function broker.run(opts) end
+
+--- Puts a broker beside this script: in a child process, by fork. Returns when clients can connect. The broker ends with
+--- `handle:stop()`, when the handle is closed or collected, and when this process (on Linux: the thread that called) ends,
+--- however it ends. A Ctrl-C on the terminal does not reach it. -- see fork(2), prctl(2) PR_SET_PDEATHSIG
+---@param opts? lipc.broker.options
+---@return lipc.broker.handle? handle, string? message, string? code "EADDRINUSE", "ENOTSUP" in a process with several threads ...
+function broker.start(opts) end
+
+--- Makes a broker for a loop of the caller's own; `wrap` makes it run. Nothing is opened yet.
+---@param opts? lipc.broker.options
+---@return lipc.broker
+function broker.new(opts) end
+
+--- The path of the user's own broker, where broker and client meet when they are told nothing: broker.sock in
+--- $XDG_RUNTIME_DIR/lipc, else in /tmp/lipc-<uid>.
+---@return string? path, string? message, string? code
+function broker.default_path() end
+
+---@class lipc.broker.options
+---@field path? string|false path of the Unix socket, default `broker.default_path()`; false: none. A path at which nobody listens any more is replaced
+---@field mode? integer permissions of that path, default 0600. Whoever is not the broker's own user needs the token or password, and is refused when there is none
+---@field tcp? boolean|string listens on TCP too: true is 127.0.0.1:4222, or "host:port"; port 0 is one that is free. Clients need the token or user and password; where none is given, a token is made up, which lies in broker-<port>.token in the directory of the default path, mode 0600, and is part of `url "tcp"`
+---@field host? string another way to say it
+---@field port? integer another way to say it
+---@field insecure? boolean over TCP everybody may connect: every user of this machine, or of the network
+---@field token? string what clients over TCP have to show
+---@field user? string or this
+---@field pass? string and this
+---@field name? string of the server, told to clients
+---@field max_connections? integer default 65536; one too many is told so and closed
+---@field max_payload? integer bytes of a message with its headers, default 1 MiB
+---@field max_control_line? integer bytes of the arguments of a line, default 4096
+---@field max_subscriptions? integer of one connection, default 65536
+---@field max_subscription_tokens? integer of one subject subscribed to, default 128
+---@field max_pending? integer bytes that one client may have to take, default 64 MiB
+---@field write_deadline? number seconds that a client may take for what is to be written to it, default 10
+---@field ping_interval? number seconds between questions to clients on the network whether they live, default 120
+---@field ping_max? integer questions without an answer after which such a client is cut off, default 2
+---@field auth_timeout? number seconds that a client has to show who it is, default 2
+
+--- A broker in this process.
+---@class lipc.broker
+local Broker = {}
+
+--- Opens the sockets. `wrap` does it where it was not done.
+---@return lipc.broker? self, string? message, string? code
+function Broker:listen() end
+
+--- Runs in this loop from now on, until `stop`.
+---@param loop lipc.loop
+---@return lipc.broker? self, string? message, string? code
+function Broker:wrap(loop) end
+
+--- Ends it: sockets are closed, paths and token files removed, clients cut off after one attempt to write what they have to
+--- get. Safe in a task of its loop and from outside; not in the callback of a signal, which cannot wake a sleeping loop.
+---@return true
+function Broker:stop() end
+
+--- The same as `stop`.
+---@return true
+function Broker:close() end
+
+--- Where it listens; the URL of TCP has the token or password in it.
+---@return string[]
+function Broker:urls() end
+
+--- The first of these, or that of one kind.
+---@param kind? "unix"|"tcp"
+---@return string? url
+function Broker:url(kind) end
+
+--- Counters, since it was made or of this moment.
+---@return lipc.broker.stats
+function Broker:stats() end
+
+---@class lipc.broker.stats
+---@field connections integer now
+---@field connections_ever integer
+---@field subscriptions integer now
+---@field messages_in integer
+---@field messages_out integer
+---@field pending integer bytes that clients have to take now
+---@field slow_consumers integer clients cut off because they did not
+---@field accept_pauses integer how often no connection could be taken for want of descriptors or memory
+---@field errors integer connections closed because of an error in the broker itself
+---@field last_error? string its traceback
+
+--- A broker in a child process.
+---@class lipc.broker.handle
+local Handle = {}
+
+--- Where it listens; the URL of TCP has the token or password in it.
+---@return string[]
+function Handle:urls() end
+
+--- The first of these, or that of one kind.
+---@param kind? "unix"|"tcp"
+---@return string? url
+function Handle:url(kind) end
+
+--- The number of its process.
+---@return integer
+function Handle:pid() end
+
+--- Whether the process lives.
+---@return boolean
+function Handle:running() end
+
+--- Ends the broker and waits for its end: SIGTERM, and SIGKILL when it is not gone in time.
+---@param timeout? number seconds, default 10
+---@return true? ok, string? message, string? code
+function Handle:stop(timeout) end
+
+--- The same as `stop`.
+---@param timeout? number seconds, default 10
+---@return true? ok, string? message, string? code
+function Handle:close(timeout) end

@@ -1,0 +1,176 @@
+---@meta lipc.client
+
+--- Clients of a message broker: of `ipc.broker`, or of any NATS server or cluster.
+---
+--- In the tasks of an `ipc.loop` each wait suspends the task alone, what is published is gathered and written once a turn of the
+--- loop, and functions get their messages by themselves, in a task for each subscription. In a plain script what is published
+--- is written at once (see `setvbuf`), and functions get their messages while a call waits (`request`, `next`, `flush`) or in
+--- `run`. Either way a function gets one message after the other: it may wait, and the messages of its subscription wait too.
+---
+--- While more than 8 MiB, or 65536 messages, have come that nobody takes, no more is read; the broker then holds back who publishes, and
+--- in the end cuts this client off.
+---
+--- A client belongs to the process that made it. In a forked child it is closed ("ENOTCONN"): connect anew there.
+---@class lipc.client.module
+local client = {}
+
+--- Connects to the first server that answers. When the connection is lost later, the servers are tried again, with growing
+--- pauses; subscriptions are made again, and what was published meanwhile is sent. What was written but not yet read by the
+--- server when the connection broke is lost: a `flush` that succeeded, or an answer, says that it arrived.
+---@param url? string "unix:///path", "nats://[user:pass@|token@]host[:port]", several with commas between; default: the user's own broker (`ipc.broker.default_path`)
+---@param opts? lipc.client.options
+---@return lipc.client? client, string? message, string? code "ENOENT", "ECONNREFUSED": nobody there; "EACCES": refused; "EPROTO": that is no broker; "ENOTSUP": it wants TLS; "ETIMEDOUT"
+function client.connect(url, opts) end
+
+---@class lipc.client.options
+---@field name? string told to the server
+---@field user? string where the URL has none
+---@field pass? string
+---@field token? string
+---@field echo? boolean whether its own messages come back to its subscriptions, default true
+---@field verbose? boolean the server confirms each line
+---@field pedantic? boolean the server checks more
+---@field timeout? number seconds for connecting to one server, and for `close`, default 2
+---@field reconnect? boolean whether a lost connection is made again, default true
+---@field reconnect_wait? number seconds of the first pause between two attempts, default 0.05, doubled each time
+---@field reconnect_max_wait? number seconds of the longest, default 2
+---@field max_reconnects? number attempts at the list of servers until it gives up, default 60
+---@field reconnect_buffer? number bytes that may be published without a connection, default 8 MiB
+---@field ping_interval? number seconds between questions whether the server lives, in a loop while somebody waits for messages; default 120
+---@field ping_max? number questions without an answer after which the connection counts as lost, default 2
+---@field max_payload? number bytes of a message from the server, default 64 MiB
+---@field onerror? fun(message: string, code: string) as lipc.client:onerror
+
+---@class lipc.client
+local Client = {}
+
+--- Publishes. In a plain script it is written at once; in a loop at the end of the turn, or when 32 KiB are gathered. Waits
+--- when the server takes no more.
+---@param subject string without blanks, empty tokens and wildcards
+---@param data string|number
+---@param opts? lipc.client.publish.options
+---@return true? ok, string? message, string? code "EINVAL" the subject, "EMSGSIZE" more than the server's max_payload, "ENOBUFS" no connection and the buffer is full, "ENOTSUP" headers, "ECANCELED" closed, "ENOTCONN" after fork
+function Client:publish(subject, data, opts) end
+
+---@class lipc.client.publish.options
+---@field reply? string the subject for answers
+---@field headers? table<string, string|number|string[]>
+
+--- How a plain script's messages are written: "no" each at once (the default), "full" when so many bytes are gathered, at
+--- `flush`, at `close` and whenever a call waits.
+---@param mode "no"|"full"
+---@param size? integer bytes, default 32768
+---@return lipc.client? self, string? message, string? code
+function Client:setvbuf(mode, size) end
+
+--- Subscribes. With a function, that gets the messages; without, `next` and `messages` of the subscription. An error in the
+--- function goes to the handler of `onerror`; without one it is raised, with its traceback, by the call that waits in a plain
+--- script, and by the loop elsewhere. The messages after it are handed out all the same.
+---@param subject string "*" stands for one token, ">" at the end for one or more
+---@param opts? lipc.client.subscribe.options
+---@param fn? fun(msg: lipc.message)
+---@return lipc.subscription? subscription, string? message, string? code "EINVAL", "ECANCELED", "ENOTCONN"
+---@overload fun(self: lipc.client, subject: string, fn: fun(msg: lipc.message)): lipc.subscription?, string?, string?
+function Client:subscribe(subject, opts, fn) end
+
+---@class lipc.client.subscribe.options
+---@field queue? string name of a group, each message goes to one member of it
+---@field max? integer it ends after so many messages
+
+--- Publishes and waits for the first answer.
+---@param subject string
+---@param data string|number
+---@param timeout? number|lipc.client.request.options seconds
+---@return lipc.message? answer, string? message, string? code "ENORESPONDERS" nobody is subscribed to this, "ETIMEDOUT", and those of publish
+function Client:request(subject, data, timeout) end
+
+---@class lipc.client.request.options
+---@field timeout? number seconds
+---@field headers? table<string, string|number|string[]>
+
+--- A subject for answers that nobody else has; for `publish` with `reply`, when there are to be several.
+---@return string
+function Client:inbox() end
+
+--- Waits until the server has handled everything that was published and subscribed. Reports also, once, what the server has
+--- complained about since the last time, where `onerror` has set no handler.
+---@param timeout? number seconds
+---@return true? ok, string? message, string? code "ETIMEDOUT", "EPERM" and others of the server's
+function Client:flush(timeout) end
+
+--- Waits for so long, for ever, or until `stop` or the end of the client; functions get their messages meanwhile.
+---@param seconds? number
+---@return true? ok, string? message, string? code why the client has ended, unless it was closed by `close`
+function Client:run(seconds) end
+
+--- Ends every `run`.
+---@return true
+function Client:stop() end
+
+--- Ends all subscriptions, waits until everything that was under way has been handed to its function and everything published has
+--- arrived, and closes.
+---@param timeout? number seconds
+---@return true? ok, string? message, string? code
+function Client:drain(timeout) end
+
+--- Where it stands.
+---@return "connected"|"reconnecting"|"draining"|"closed"
+function Client:status() end
+
+--- The server, without what is secret in its URL.
+---@return string
+function Client:url() end
+
+--- Sets the timeout that `request`, `flush`, `next`, `drain` use when they are given none; initially for ever.
+---@param seconds? number nil: for ever
+---@return lipc.client self
+function Client:settimeout(seconds) end
+
+--- Sets who is told what no call can report: errors of functions (with a traceback, code "ERROR"), complaints of the server
+--- ("EPERM" ...), a lost connection ("ECONNRESET").
+---@param fn? fun(message: string, code: string)
+---@return lipc.client self
+function Client:onerror(fn) end
+
+--- Sends what was published and closes. What has come and was not handed out is dropped (see `drain`). Also the end of a script
+--- and collection send what was published.
+---@param timeout? number seconds, default that of connecting
+---@return true? ok, string? message, string? code not everything could be sent
+function Client:close(timeout) end
+
+---@class lipc.subscription
+---@field subject string
+local Subscription = {}
+
+--- The next message. Only for a subscription without a function.
+---@param timeout? number seconds
+---@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "EOF" the subscription has ended; "ECANCELED", "ECONNRESET" ... the client has
+function Subscription:next(timeout) end
+
+--- An iterator over `next(timeout)`: nil at the end; a timeout or an error raises.
+---@param timeout? number seconds, for each message
+---@return fun(): lipc.message?
+function Subscription:messages(timeout) end
+
+--- Ends the subscription: at once, what has come is dropped; or after it has received so many messages in all.
+---@param max? integer
+---@return true
+function Subscription:unsubscribe(max) end
+
+--- How many messages wait to be taken.
+---@return integer
+function Subscription:pending() end
+
+--- A message received.
+---@class lipc.message
+---@field subject string
+---@field data string
+---@field reply? string the subject for answers
+---@field headers? table<string, string|string[]> nil: none. A name with several values has a list
+local Message = {}
+
+--- Answers.
+---@param data string|number
+---@param opts? lipc.client.publish.options
+---@return true? ok, string? message, string? code "EDESTADDRREQ" nobody asked, and those of publish
+function Message:respond(data, opts) end

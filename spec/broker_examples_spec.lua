@@ -1,0 +1,36 @@
+-- The examples of brokered messaging, run as a reader would run them.
+local names = require "support.names"
+local peers = require "support.peers"
+local ipc = require "lipc"
+
+local lua = os.getenv "LUA" or "lua5.4"
+
+describe("the example", function()
+  it("pubsub: server, subscriber and publisher", function()
+    local path = names.path ".sock"
+    local url = "unix://" .. path
+    local server = assert(ipc.process.spawn { lua, "examples/pubsub_server.lua", path, pdeathsig = "SIGKILL" })
+    local socket
+    repeat socket = ipc.socket.connect { path = path } until socket or server:status() ~= false
+    socket:close()
+    local subscriber = peers.run(lua, "examples/pubsub_subscriber.lua", url, "sensors.*.temp", 2)
+    assert.equal("listening", subscriber:read "l")
+    assert.equal("", peers.done(peers.run(lua, "examples/pubsub_publisher.lua", url)))
+    assert.equal("", peers.done(peers.run(lua, "examples/pubsub_publisher.lua", url, "sensors.8.temp", "22")))
+    assert.equal("sensors.7.temp\t21.5\nsensors.8.temp\t22\n", peers.done(subscriber))
+    assert(server:kill "SIGTERM")
+    assert.is_true(assert(server:wait(30)).ok)
+    server:close()
+    assert.is_nil(io.open(path))
+  end)
+
+  it("request_reply", function()
+    assert.equal("2\t4\n3\t9\n4\t16\nx\tnot a number\nENORESPONDERS\n",
+      peers.done(peers.run(lua, "examples/request_reply.lua")))
+  end)
+
+  it("mistake_broker_for_pipe", function()
+    local out = peers.done(peers.run(lua, "examples/mistake_broker_for_pipe.lua", 2000))
+    assert.matches("^a pipe +%d+ lines a second\na broker +%d+ lines a second\nthe broker took [%d.]+ times", out)
+  end)
+end)
