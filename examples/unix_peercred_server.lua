@@ -10,6 +10,10 @@ local clients = math.tointeger(arg[2] or math.huge) or math.huge
 
 -- a path that a crashed server left behind is replaced, a living server's never
 local listener <close> = assert(socket.listen { path = path })
+-- told to end, it ends by an error: that closes the listener, and closing it removes the path
+for _, name in ipairs { "SIGINT", "SIGTERM", "SIGHUP" } do
+  ipc.signal.on(name, function() error("ended by " .. name, 0) end)
+end
 print("listening at " .. path)
 io.stdout:flush()
 

@@ -238,6 +238,39 @@ describe("poll", function()
     for _, o in ipairs { inner, outer, r, w } do o:close() end
   end)
 
+  it("takes a loop, and whatever else has a descriptor to poll", function()
+    local p, l = assert(ipc.poll.open()), assert(ipc.loop.new())
+    local r, w = assert(ipc.pipe.open())
+    local line
+    l:wrap(function() line = r:read() end)
+    assert.is_true(p:add(l, "r"))
+    assert.equal(0, l:timeout())
+    assert.is_true(l:step(0)) -- now it waits
+    assert.equal("ETIMEDOUT", (select(3, p:wait(0))))
+    w:write "x\n"
+    assert.equal(1, p:wait(60))
+    assert.same({ l, "r" }, { p:ready(1) })
+    assert.is_false(l:step(0))
+    assert.equal("x", line)
+    assert.is_true(p:modify(l, "r"))
+    assert.is_true(p:remove(l))
+    assert.equal(0, p:stat().count)
+    l:close()
+    w:write "y"
+    local mine = { pollfd = function() return r:fd() end }
+    assert.is_true(p:add(mine, "r"))
+    assert.equal(1, p:wait(60))
+    assert.equal(mine, (p:ready(1)))
+    p:remove(mine)
+    for _, bad in ipairs { {}, setmetatable({}, { __index = {} }), true, "3" } do
+      assert.has_error.matches(function() p:add(bad, "r") end, "#1 to 'add' %(descriptor, file or lipc object expected, got")
+    end
+    assert.has_error.matches(function() p:add({ pollfd = function() return nil end }, "r") end, "#1 to 'add' %(its pollfd: ")
+    assert.has_error.matches(function() p:add({ pollfd = function() p:close() return 0 end }, "r") end, "closed poll")
+    r:close()
+    w:close()
+  end)
+
   it("refuses a backend that it does not know", function()
     assert.has_error.matches(function() ipc.poll.open { backend = "x" } end, "option 'backend': no backend 'x'")
     assert.has_error.matches(function() ipc.poll.open { back = "x" } end, "unknown option 'back'")

@@ -26,6 +26,19 @@ describe("the example", function()
     assert.is_nil(io.open(path))
   end)
 
+  it("unix_peercred_server leaves no socket behind when a signal ends it", function()
+    local path = names.path ".sock"
+    local process = require("lipc").process
+    local server = assert(process.spawn { lua, "examples/unix_peercred_server.lua", path, stdout = "pipe", stderr = "pipe" })
+    assert.equal("listening at " .. path, server.stdout:read "l")
+    assert.is_true(os.rename(path, path)) -- it is there
+    server:kill "SIGTERM"
+    assert.matches("ended by SIGTERM", server.stderr:read "a")
+    assert.equal(1, server:wait(60).code)
+    assert.is_nil(os.rename(path, path))
+    server:close()
+  end)
+
   it("fd_passing", function()
     assert.equal("the receiver says: thank you\nreceived: a reader and a writer\nread from the pipe: a message in a pipe\n",
       peers.done(peers.run(lua, "examples/socket_fd_passing.lua")))

@@ -1,6 +1,6 @@
 /* poll.c - a set of descriptors, waited for together; epoll(7), poll(2).  POSIX.
 ** fork: a child's set has the same members and is the child's own.  close of a member: lipc objects
-** leave the set by themselves; take out plain descriptors and files before they are closed.
+** leave the set by themselves; take out what else there is before it is closed.
 ** SPDX-License-Identifier: MIT */
 #include "lipc_kit.h"
 
@@ -72,9 +72,27 @@ static Poller *check_poller (lua_State *L) {
   return p;
 }
 
+/* The descriptor of a member: as lipc_checkfd, or what its method pollfd gives (ipc.loop, cqueues). */
+static int check_member (lua_State *L, int arg) {
+  int type = lua_type(L, arg), fd = -1;
+  if ((type != LUA_TTABLE && type != LUA_TUSERDATA) || lipc_testany(L, arg) != NULL ||
+      luaL_testudata(L, arg, LUA_FILEHANDLE) != NULL)
+    return lipc_checkfd(L, arg);
+  if (type == LUA_TUSERDATA && luaL_getmetafield(L, arg, "__index") == LUA_TNIL)
+    return lipc_checkfd(L, arg);
+  if (lua_getfield(L, arg, "pollfd") == LUA_TNIL) return lipc_checkfd(L, arg);
+  lua_pushvalue(L, arg);
+  lua_call(L, 1, 1);
+  const char *problem = lipc_tofd(L, lua_gettop(L), &fd);
+  if (problem != NULL) luaL_argerror(L, arg, lua_pushfstring(L, "its pollfd: %s", problem));
+  lua_settop(L, 3);
+  check_poller(L); /* which that method may have closed */
+  return fd;
+}
+
 /* Remembers what stands for a descriptor: the object at arg, nothing for a number. */
 static void remember (lua_State *L, Poller *p, int arg, int fd) {
-  bool object = lua_type(L, arg) == LUA_TUSERDATA;
+  bool object = lua_type(L, arg) == LUA_TUSERDATA || lua_type(L, arg) == LUA_TTABLE;
   if (!object && p->nobjects == 0) return;
   lua_getiuservalue(L, 1, UV_MEMBERS);
   bool had = lua_rawgeti(L, -1, fd) != LUA_TNIL;
@@ -91,11 +109,12 @@ static void remember (lua_State *L, Poller *p, int arg, int fd) {
   p->nobjects += object - had;
 }
 
-/* p:add(what, events) -> true | nil, msg, code: what is an lipc object, a file or a descriptor;
-** events "r", "w" or "rw".  What is there already is changed   -- see epoll_ctl(2) */
+/* p:add(what, events) -> true | nil, msg, code: what is an lipc object, a file, a descriptor or anything
+** with a method pollfd; events "r", "w" or "rw".  What is there already is changed   -- see epoll_ctl(2) */
 static int l_poller_add (lua_State *L) {
   Poller *p = check_poller(L);
-  int fd = lipc_checkfd(L, 2);
+  lua_settop(L, 3);
+  int fd = check_member(L, 2);
   unsigned events = check_events(L, 3);
   struct lipc_handle *h = lipc_testany(L, 2);
   if (h != NULL) lipc_watched(L, h);
@@ -117,7 +136,8 @@ static int l_poller_add (lua_State *L) {
 /* p:modify(what, events) -> true | nil, msg, code: of a member; "ENOENT": it is none */
 static int l_poller_modify (lua_State *L) {
   Poller *p = check_poller(L);
-  int fd = lipc_checkfd(L, 2);
+  lua_settop(L, 3);
+  int fd = check_member(L, 2);
   unsigned events = check_events(L, 3);
   if (lipcsys_poller_wanted(p->set, fd) == 0) return lipc_failself(L, "modify", -ENOENT);
   return lipc_result(L, "modify", lipcsys_poller_put(p->set, fd, events));
@@ -128,7 +148,7 @@ static int l_poller_remove (lua_State *L) {
   Poller *p = check_poller(L);
   const struct lipc_handle *h = lipc_testany(L, 2);
   if (h == NULL || h->fd >= 0) {
-    int fd = lipc_checkfd(L, 2);
+    int fd = check_member(L, 2);
     lipcsys_poller_forget(p->set, fd);
     drop_ready(p, fd);
     lua_pushinteger(L, fd);

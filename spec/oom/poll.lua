@@ -21,3 +21,15 @@ for _, backend in ipairs { "epoll", "poll" } do
   assert(select(3, p:wait(0)) == "ETIMEDOUT")
   p:close()
 end
+
+local p, message, code = ipc.poll.open()
+if not p then return nil, message, code end
+local e
+e, message, code = ipc.eventfd.open { initial = 1 }
+if not e then return nil, message, code end
+local thing = { pollfd = function() return e:fd() end }
+assert(p:add(thing, "r"))
+assert(p:wait(0) == 1 and p:ready(1) == thing)
+assert(p:remove(thing))
+e:close()
+p:close()

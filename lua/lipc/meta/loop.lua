@@ -96,7 +96,8 @@ local Task = {}
 ---@return boolean cancelled false: it had ended already
 function Task:cancel(reason) end
 
---- Waits until it has ended: in a task of the same loop by suspending that, elsewhere by running the loop.
+--- Waits until it has ended: in a task of the same loop by suspending that, elsewhere by running the loop,
+--- which raises the errors of other tasks as `step` does.
 ---@param timeout? number seconds; default: for ever
 ---@return true? ok
 ---@return any ... its results; or the error (of a cancelled one the text), "ERROR", "ECANCELED" or

@@ -13,11 +13,12 @@ function poll.open(opts) end
 ---@class lipc.poll.options
 ---@field backend? "epoll"|"poll" default: the best that the system has
 
---- What can be added to a set.
----@alias lipc.pollable lipc.object|file*|integer
+--- What can be added to a set. An lipc.loop, or whatever has a method `pollfd` that gives its descriptor, is ready when
+--- its `step(0)` is due; but it may be due without that, by the time: wait no longer than its `timeout()`.
+---@alias lipc.pollable lipc.object|lipc.loop|file*|integer|{ pollfd: fun(self): integer }
 
 --- A set of descriptors, level-triggered: what is not dealt with is reported again. lipc objects leave
---- it when they are closed; take plain descriptors and files out before that. What a stream has read
+--- it when they are closed; take descriptors, files and loops out before that. What a stream has read
 --- ahead the kernel does not know: read until a read would wait. After fork the child has a set of its
 --- own with the same members.
 ---@class lipc.poller : lipc.object
