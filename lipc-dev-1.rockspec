@@ -35,6 +35,7 @@ build = {
         "src/kit_features.c",
         "src/kit_pipebuf.c",
         "src/kit_read.c",
+        "src/kit_scheduler.c",
         "src/kit_wait.c",
         "src/kit_write.c",
         "src/lipc_kit.c",

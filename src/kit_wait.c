@@ -10,96 +10,10 @@
 ** came between the look for it and the system call, or that another thread received. */
 #define SLICE 0.5
 
-/* Registry keys, by address.  waiters: coroutine -> its waiter (weak keys).  schedulers: the set of
-** waiters (weak keys).  gates: struct lipc_gate* -> owner (weak values). */
-static const char waiters_key, schedulers_key, gates_key;
+/* Registry key, by address: struct lipc_gate* -> owner (weak values). */
+static const char gates_key;
 
 static const char guard_tname[] = "(lipc guard)";
-
-void lipc_pushweak (lua_State *L, const void *key, const char *mode) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushstring(L, mode);
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
-}
-
-/* ---- schedulers ---- */
-
-/* Pushes the waiter of this coroutine if it has one and may yield now. */
-static bool push_waiter (lua_State *L) {
-  if (!lua_isyieldable(L)) return false;
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &waiters_key) == LUA_TTABLE) {
-    lua_pushthread(L);
-    if (lua_rawget(L, -2) != LUA_TNIL) {
-      lua_remove(L, -2);
-      return true;
-    }
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-  return false;
-}
-
-struct question {
-  const char *name;
-  int fd; /* the argument; -1: none, and one that says true ends it */
-};
-
-static int ask_schedulers (lua_State *L) {
-  const struct question *q = lua_touserdata(L, 1);
-  bool yes = false;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key);
-  lua_pushnil(L);
-  while (!yes && lua_next(L, 2)) {
-    lua_pop(L, 1);
-    lua_getfield(L, -1, q->name);
-    if (q->fd >= 0) lua_pushinteger(L, q->fd);
-    int status = lua_pcall(L, q->fd >= 0, 1, 0);
-    if (status == LUA_ERRMEM) return lua_error(L);
-    if (status == LUA_OK) yes = q->fd < 0 && lua_toboolean(L, -1);
-    lua_pop(L, 1);
-  }
-  lua_pushboolean(L, yes);
-  return 1;
-}
-
-/* Calls a function of every scheduler.  Never raises: who closes must get to the end. */
-static bool each_scheduler (lua_State *L, const char *name, int fd) {
-  struct question q = {name, fd};
-  if (!lua_checkstack(L, 4)) return false;
-  bool yes = lua_rawgetp(L, LUA_REGISTRYINDEX, &schedulers_key) == LUA_TTABLE;
-  lua_pop(L, 1);
-  if (!yes) return false;
-  int status, tries = 3;
-  do { /* memory may be there the next time, and who is not woken waits for ever */
-    lua_pushcfunction(L, ask_schedulers);
-    lua_pushlightuserdata(L, &q);
-    status = lua_pcall(L, 1, 1, 0);
-    yes = status == LUA_OK && lua_toboolean(L, -1);
-    lua_pop(L, 1);
-  } while (status == LUA_ERRMEM && --tries > 0);
-  return yes;
-}
-
-void lipc_cancel (lua_State *L, int fd) { each_scheduler(L, "cancel", fd); }
-
-void lipc_watched (lua_State *L, struct lipc_handle *h) {
-  if (h->watched || h->fd < 0) return;
-  h->watched = true;
-  lipc_cancel(L, h->fd);
-}
-
-void lipc_forgetschedulers (lua_State *L) {
-  lua_pushnil(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &waiters_key);
-  lua_pushnil(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &schedulers_key);
-}
 
 /* ---- who is inside a direction ---- */
 
@@ -280,73 +194,88 @@ static double pause_end (int *flags, double deadline) {
 
 static int resumed (lua_State *L, int status, lua_KContext ctx);
 
+/* Turns the timeout at t into a deadline, the first time, which stays there.  Not 0: it is over. */
+static int look_at_clock (lua_State *L, const struct lipc_handle *h, int t, int *flags) {
+  if (*flags & HAS_DEADLINE)
+    return lua_tonumber(L, t) < HUGE_VAL && lipcsys_now() >= lua_tonumber(L, t) ? -ETIMEDOUT : 0;
+  double s = lua_isnil(L, t) ? h->timeout : lua_tonumber(L, t);
+  if (s == 0) return -ETIMEDOUT;
+  lua_pushnumber(L, s == HUGE_VAL ? HUGE_VAL : lipcsys_now() + s);
+  lua_replace(L, t);
+  *flags |= HAS_DEADLINE;
+  return 0;
+}
+
+/* What one wait is for. */
+struct wait {
+  unsigned events; /* LIPC_IN, LIPC_OUT, or 0: only its end or a cancel */
+  double until; /* when to try again at the latest */
+  bool queued; /* for another coroutine to leave the direction */
+};
+
+/* Hands the coroutine, whose waiter is on top, to its scheduler.  Comes back through resumed where the
+** scheduler yields, and here where it does not. */
+static void yield_for (lua_State *L, const struct lipc_op *op, int t, int flags, struct wait w) {
+  struct lipc_handle *h = lua_touserdata(L, 1);
+  if (w.queued || h->other >= 0) { /* nobody wakes us when the one inside dies there, or when */
+    double look = lipcsys_now() + 0.1; /* the other descriptor is closed */
+    if (look < w.until) w.until = look;
+  } else if (h->cls->block != NULL && waitfd(h) < 0) {
+    w.until = pause_end(&flags, w.until);
+  }
+  h->streak = 0;
+  lua_getfield(L, -1, "wait");
+  lua_pushinteger(L, (lua_Integer)t << FLAGBITS | flags);
+  lua_replace(L, -3);
+  lipc_watched(L, h);
+  if (waitfd(h) >= 0) lua_pushinteger(L, waitfd(h));
+  else lua_pushnil(L);
+  if (w.events == 0 || waitfd(h) < 0) lua_pushnil(L);
+  else lua_pushstring(L, w.events == LIPC_IN ? "r" : w.events == LIPC_OUT ? "w" : "rw");
+  if (w.until < HUGE_VAL) lua_pushnumber(L, w.until);
+  else lua_pushnil(L);
+  lua_callk(L, 3, 0, (lua_KContext)op, resumed);
+  lua_pop(L, 1);
+}
+
+/* Raises where blocking could never end. */
+static void check_block (lua_State *L, int t, bool queued) {
+  if (lua_tonumber(L, t) < HUGE_VAL) return;
+  if (queued) luaL_error(L, "cannot wait here: another coroutine is inside this operation");
+  if (lipc_anyrunning(L))
+    luaL_error(L, "cannot wait here: this would block the running loop for ever");
+}
+
 static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int tried) {
   struct lipc_handle *h = lua_touserdata(L, 1);
   for (;;) {
-    unsigned events = 0;
-    bool queued = false;
+    struct wait w = {0, HUGE_VAL, false};
     if (!lipc_isopen(h)) return giveup(L, op, t, -ECANCELED);
     if (op->owns && !(flags & HAS_GATE) && is_taken(L, gate_of(h, op->owns))) {
-      gate_of(h, op->owns)->contested = queued = true;
+      gate_of(h, op->owns)->contested = w.queued = true;
     } else {
       if (tried == 0) h->other = -1;
       int r = tried != 0 ? tried : op->step(L, t);
       if (r >= 0) return r;
-      events = (unsigned)(-r - 1);
+      w.events = (unsigned)(-r - 1);
     }
     tried = 0;
-    if (!(flags & HAS_DEADLINE)) {
-      double s = lua_isnil(L, t) ? h->timeout : lua_tonumber(L, t);
-      if (s == 0) return giveup(L, op, t, -ETIMEDOUT);
-      lua_pushnumber(L, s == HUGE_VAL ? HUGE_VAL : lipcsys_now() + s);
-      lua_replace(L, t);
-      flags |= HAS_DEADLINE;
-    } else if (lua_tonumber(L, t) < HUGE_VAL && lipcsys_now() >= lua_tonumber(L, t)) {
-      return giveup(L, op, t, -ETIMEDOUT);
-    }
-    double deadline = lua_tonumber(L, t);
+    int over = look_at_clock(L, h, t, &flags);
+    if (over < 0) return giveup(L, op, t, over);
     luaL_checkstack(L, 8, NULL);
-    if (op->owns && !queued && !(flags & HAS_GATE)) {
+    if (op->owns && !w.queued && !(flags & HAS_GATE)) {
       enter(L, h, op->owns, t + 1);
       flags |= HAS_GATE;
     }
-    double until = deadline;
-    if (events & LIPC_PAUSE) {
-      events &= ~LIPC_PAUSE;
-      until = pause_end(&flags, deadline);
-    }
-    if (events & GIVE_WAY) {
-      events &= ~GIVE_WAY;
-      until = 0;
-    }
-    if (events != 0) h->want = events;
-    if (push_waiter(L)) {
-      if (queued || h->other >= 0) { /* nobody wakes us when the one inside dies there, or when */
-        double look = lipcsys_now() + 0.1; /* the other descriptor is closed */
-        if (look < until) until = look;
-      } else if (h->cls->block != NULL && waitfd(h) < 0) {
-        until = pause_end(&flags, until);
-      }
-      lua_getfield(L, -1, "wait");
-      lua_pushinteger(L, (lua_Integer)t << FLAGBITS | flags);
-      lua_replace(L, -3);
-      h->streak = 0;
-      lipc_watched(L, h);
-      if (waitfd(h) >= 0) lua_pushinteger(L, waitfd(h));
-      else lua_pushnil(L);
-      if (events == 0 || waitfd(h) < 0) lua_pushnil(L);
-      else lua_pushstring(L, events == LIPC_IN ? "r" : events == LIPC_OUT ? "w" : "rw");
-      if (until < HUGE_VAL) lua_pushnumber(L, until);
-      else lua_pushnil(L);
-      lua_callk(L, 3, 0, (lua_KContext)op, resumed);
-      lua_pop(L, 1);
+    w.until = w.events & GIVE_WAY ? 0 : lua_tonumber(L, t);
+    if (w.events & LIPC_PAUSE) w.until = pause_end(&flags, w.until);
+    w.events &= LIPC_IN | LIPC_OUT;
+    if (w.events != 0) h->want = w.events;
+    if (lipc_pushwaiter(L)) {
+      yield_for(L, op, t, flags, w);
     } else {
-      if (deadline == HUGE_VAL) {
-        if (queued) luaL_error(L, "cannot wait here: another coroutine is inside this operation");
-        if (each_scheduler(L, "running", -1))
-          luaL_error(L, "cannot wait here: this would block the running loop for ever");
-      }
-      int r = block(L, op, t, events, until);
+      check_block(L, t, w.queued);
+      int r = block(L, op, t, w.events, w.until);
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);
@@ -374,7 +303,7 @@ static int first (lua_State *L, const struct lipc_op *op, int t, struct lipc_han
   if (op->owns && h->gate[op->owns == LIPC_OUT].owner != NULL) return drive(L, op, t, 0, 0);
   if (++h->streak >= STREAK) {
     h->streak = 0;
-    if ((lua_isnil(L, t) ? h->timeout : lua_tonumber(L, t)) > 0 && push_waiter(L)) {
+    if ((lua_isnil(L, t) ? h->timeout : lua_tonumber(L, t)) > 0 && lipc_pushwaiter(L)) {
       lua_pop(L, 1);
       return drive(L, op, t, 0, lipc_again(GIVE_WAY));
     }
@@ -409,37 +338,6 @@ int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
 }
 
 /* ---- the module: ipc.setwaiter, ipc.sleep, ipc.now ---- */
-
-/* setwaiter(waiter | nil[, co]): puts the coroutine (default: the running one) under a scheduler:
-** waiter.wait(fd | nil, "r"|"w"|"rw"|nil, deadline | nil), waiter.cancel(fd), waiter.running() */
-static int l_setwaiter (lua_State *L) {
-  if (!lua_isnil(L, 1)) {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    static const char *const need[] = {"wait", "cancel", "running"};
-    for (int i = 0; i < 3; i++) {
-      if (lua_getfield(L, 1, need[i]) != LUA_TFUNCTION)
-        luaL_argerror(L, 1, lua_pushfstring(L, "field '%s': function expected", need[i]));
-      lua_pop(L, 1);
-    }
-  }
-  if (lua_isnoneornil(L, 2)) {
-    lua_settop(L, 1);
-    lua_pushthread(L);
-  }
-  luaL_checktype(L, 2, LUA_TTHREAD);
-  lua_settop(L, 2);
-  if (!lua_isnil(L, 1)) {
-    lipc_pushweak(L, &schedulers_key, "k");
-    lua_pushvalue(L, 1);
-    lua_pushboolean(L, 1);
-    lua_rawset(L, -3);
-  }
-  lipc_pushweak(L, &waiters_key, "k");
-  lua_pushvalue(L, 2);
-  lua_pushvalue(L, 1);
-  lua_rawset(L, -3);
-  return 0;
-}
 
 static int sleep_step (lua_State *L, int t) {
   (void)L;
@@ -486,7 +384,7 @@ static const struct lipc_class clock_class = {.tname = "(lipc clock)",
                                               .methods = no_methods};
 
 static const luaL_Reg funcs[] = {
-  {"setwaiter", l_setwaiter},
+  {"setwaiter", lipc_setwaiter},
   {"now", l_now},
   {"forks", l_forks},
   {NULL, NULL},

@@ -215,6 +215,15 @@ double lipc_checktimeout (lua_State *L, int idx, double dflt);
 /* Lets a pending debug hook (Ctrl-C) and due signal callbacks run; may raise. */
 void lipc_interrupts (lua_State *L);
 
+/* Pushes the waiter of this coroutine if it has one and may yield now. */
+bool lipc_pushwaiter (lua_State *L);
+
+/* Whether the loop of any scheduler is running on this thread.  Never raises. */
+bool lipc_anyrunning (lua_State *L);
+
+/* The function ipc.setwaiter. */
+int lipc_setwaiter (lua_State *L);
+
 /* Wakes all that wait on fd in any scheduler of this state. */
 void lipc_cancel (lua_State *L, int fd);
 
