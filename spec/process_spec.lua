@@ -168,6 +168,21 @@ describe("a process", function()
     assert.is_nil(io.open("/proc/" .. b .. "/stat"))
   end)
 
+  it("that was closed while it ran is reaped by whatever waits", function()
+    local silent, open = assert(ipc.pipe.open())
+    local p = assert(process.spawn { "cat", stdin = silent })
+    local pid = p:pid()
+    collectgarbage "stop" -- which would do it too
+    p:close()
+    silent:close()
+    open:close()
+    eventually(function()
+      local stat <close> = io.open("/proc/" .. pid .. "/stat")
+      return not stat
+    end)
+    collectgarbage "restart"
+  end)
+
   it("that ended before it was closed leaves no zombie either", function()
     local p = assert(process.spawn { "true" })
     local pid = p:pid()

@@ -154,6 +154,7 @@ static int block (lua_State *L, const struct lipc_op *op, int t, unsigned events
   const struct lipc_handle *h = lua_touserdata(L, 1);
   bool wake = false;
   double seconds = SLICE;
+  lipcsys_reap(); /* children that were given up while they ran */
   lipc_interrupts(L);
   if (!lipc_isopen(h)) return 0; /* a callback has closed it: there is nothing to wait for */
   if (deadline < HUGE_VAL) {
