@@ -261,17 +261,6 @@ describe("loop", function()
     assert.matches("cannot close", (select(2, t2:join())))
   end)
 
-  it("refuses a join that nobody could end", function()
-    local other = loop:wrap(function() ipc.sleep(0.01) end)
-    local message
-    loop:run(function()
-      local ok, err = coroutine.wrap(pcall)(other.join, other)
-      assert.is_false(ok)
-      message = err
-    end)
-    assert.matches("cannot wait here", message)
-  end)
-
   it("runs inside a task of another loop, and beside it", function()
     local outer = assert(ipc.loop.new())
     local r, w = assert(ipc.pipe.open())

@@ -32,4 +32,15 @@ describe("a task", function()
     assert.equal("ETIMEDOUT", select(3, task:join(0)))
     assert.matches("^late\n", select(2, pcall(loop.run, loop)))
   end)
+
+  it("refuses a join that nobody could end", function()
+    local other = loop:wrap(function() ipc.sleep(0.01) end)
+    local message
+    loop:run(function()
+      local ok, err = coroutine.wrap(pcall)(other.join, other)
+      assert.is_false(ok)
+      message = err
+    end)
+    assert.matches("cannot wait here", message)
+  end)
 end)
