@@ -46,11 +46,12 @@ static void make_room (lua_State *L, Stream *s, size_t more) {
 
 /* One read into the buffer.  0: something came, or the end (s->ended); -EAGAIN; another error. */
 static int fill (lua_State *L, Stream *s) {
-  size_t n;
-  make_room(L, s, s->rend - s->rpos > FIRSTBUF ? s->rend - s->rpos : FIRSTBUF / 2);
+  size_t n, have = s->rend - s->rpos, least = s->ahead > 0 ? s->ahead : FIRSTBUF / 2;
+  make_room(L, s, have > least ? have : least);
   int r = lipcsys_read(s->h.fd, &s->h.io, s->rbuf + s->rend, s->rcap - s->rend, &n);
   if (r < 0) return r;
   s->ended = n == 0;
+  if (n == s->rcap - s->rend && least < KEEPBUF / 2) s->ahead = 2 * least; /* there is more */
   s->rend += n;
   return 0;
 }

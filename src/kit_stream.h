@@ -14,6 +14,7 @@ typedef struct Stream {
   struct lipc_handle h;
   char *rbuf; /* what was read ahead: rbuf[rpos .. rend-1] */
   size_t rcap, rpos, rend;
+  size_t ahead; /* room that a read wants: grows while reads fill it.  0: the least */
   size_t scanned; /* bytes after the current format's start known to hold no line end */
   size_t format, start; /* the format that wants more data, and where its part begins */
   bool ended; /* the last read met the end */
