@@ -101,6 +101,64 @@ describe("broker", function()
     end)
   end)
 
+  describe("in a forked child", function()
+    local function child(fn)
+      local process <close> = assert(ipc.process.fork(fn))
+      local status = assert(process:wait(SECONDS))
+      assert.is_true(status.ok, status.error)
+    end
+
+    for _, how in ipairs { "close", "stop", "__close", "collection" } do
+      it("a handle's " .. how .. " leaves the broker to its maker", function()
+        start { tcp = "127.0.0.1:0" }
+        child(function()
+          assert(handle:running())
+          if how == "__close" then
+            local _ <close> = handle
+          elseif how == "collection" then
+            handle = nil
+            collectgarbage()
+            collectgarbage()
+          else
+            assert(handle[how](handle) == true and handle[how](handle) == true)
+          end
+          assert(not handle or not handle:running())
+        end)
+        assert.is_true(handle:running())
+        nats.sync(connect())
+        local path = ("%s/broker-%d.token"):format(assert(ipc.socket.runtimedir()), handle:url("tcp"):match ":(%d+)$")
+        assert.is_true(exists(path))
+        assert.is_true(handle:stop())
+        assert.is_false(exists(path))
+      end)
+    end
+
+    it("a broker of the caller's loop goes on in its maker", function()
+      local loop <close> = assert(ipc.loop.new())
+      local path = names.path ".sock"
+      local broker = assert(ipc.broker.new { path = path, tcp = "127.0.0.1:0" }:wrap(loop))
+      local file = ("%s/broker-%d.token"):format(assert(ipc.socket.runtimedir()), broker:url("tcp"):match ":(%d+)$")
+      loop:wrap(function()
+        local c <close> = assert(ipc.connect(broker:url()))
+        local sub = assert(c:subscribe "a")
+        assert(c:flush(SECONDS))
+        local process <close> = assert(ipc.process.fork(function()
+          -- a message on its way to the client must not be written by both
+          broker.server:publish("a", nil, "twice")
+          broker:close()
+        end))
+        local status = assert(process:wait(SECONDS))
+        assert.is_true(status.ok, status.error)
+        assert(exists(path) and exists(file))
+        assert(c:publish("a", "once"))
+        assert.equal("once", assert(sub:next(SECONDS)).data)
+        broker:stop()
+        assert(not exists(path) and not exists(file))
+      end)
+      assert.is_true(loop:run())
+    end)
+  end)
+
   describe("run", function()
     for _, name in ipairs { "SIGTERM", "SIGINT" } do
       it("ends at " .. name .. ", with everybody cut off and the path removed", function()

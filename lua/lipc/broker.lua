@@ -10,6 +10,7 @@ local listener = require "lipc.broker.listener"
 local nats_server = require "lipc.proto.nats_server"
 local read_options = require("lipc.broker.options").read
 
+local forks = require("lipc.core").wait().forks
 local now = ipc.now
 
 -- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.
@@ -29,6 +30,7 @@ end
 local function make(options)
   return setmetatable({
     options = options,
+    generation = forks(),
     connections = {},
     closers = {}, -- what ends with the broker
     connection_count = 0,
@@ -156,15 +158,16 @@ function Broker:stop()
   if getmetatable(self) ~= Broker then check(self, "stop") end
   if self.stopped then return true end
   self.stopped = true
-  for _, one in ipairs(self.listeners or {}) do listener.close(one) end
+  local mine = self.generation == forks() -- else it goes on serving in the process that this one was forked from
+  for _, one in ipairs(self.listeners or {}) do listener.close(one, mine) end
   local open = {}
   for connection in pairs(self.connections) do open[#open + 1] = connection end
   for _, connection in ipairs(open) do
-    connection:flush()
+    if mine then connection:flush() end
     connection:close()
   end
   for _, object in ipairs(self.closers) do object:close() end
-  for _, task in ipairs(self.tasks or {}) do self.loop.wake(task) end
+  for _, task in ipairs(mine and self.tasks or {}) do self.loop.wake(task) end
   return true
 end
 

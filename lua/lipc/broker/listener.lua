@@ -85,9 +85,10 @@ function listener.open(options)
   return list
 end
 
-function listener.close(self)
+---@param remove boolean  whether names go too: not those of the process that this one was forked from
+function listener.close(self, remove)
   self.socket:close()
-  if self.token_file then
+  if remove and self.token_file then
     os.remove(self.token_file)
     self.token_file = nil
   end

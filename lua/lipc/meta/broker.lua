@@ -68,7 +68,8 @@ function Broker:listen() end
 function Broker:wrap(loop) end
 
 --- Ends it: sockets are closed, paths and token files removed, clients cut off after one attempt to write what they have to
---- get. Safe in a task of its loop and from outside; not in the callback of a signal, which cannot wake a sleeping loop.
+--- get. Safe in a task of its loop and from outside; not in the callback of a signal, which cannot wake a sleeping loop. In a
+--- forked child it closes the child's descriptors and no more: the broker goes on in the process that made it.
 ---@return true
 function Broker:stop() end
 
@@ -118,11 +119,12 @@ function Handle:url(kind) end
 ---@return integer
 function Handle:pid() end
 
---- Whether the process lives.
+--- Whether the process lives. A forked child of this one sees it alive until its maker has noticed its end.
 ---@return boolean
 function Handle:running() end
 
---- Ends the broker and waits for its end: SIGTERM, and SIGKILL when it is not gone in time.
+--- Ends the broker and waits for its end: SIGTERM, and SIGKILL when it is not gone in time. In a forked child it only lets go
+--- of the handle: the broker goes on.
 ---@param timeout? number seconds, default 10
 ---@return true? ok, string? message, string? code
 function Handle:stop(timeout) end
