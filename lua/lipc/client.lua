@@ -294,6 +294,14 @@ function Client:status()
   return self.state
 end
 
+function Client:stats()
+  check(self, "stats")
+  return {
+    disconnects = self.disconnects, reconnects = self.reconnects, messages_held = self.held, bytes_held = self.held_bytes,
+    bytes_pending = self.proto.pending, last_error = self.last_error, last_code = self.last_code,
+  }
+end
+
 function Client:url()
   check(self, "url")
   return self.server and self.server.name
@@ -375,7 +383,8 @@ function client.connect(url, options)
     options = settings, servers = servers, next_server = 1, state = "connecting", generation = forks(),
     timeout = huge, threshold = 0, held = 0, held_bytes = 0, asking = 0, waiting = 0, functions = 0, leaving = 0,
     subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, reports = {},
-    failures = {}, attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,
+    failures = {}, disconnects = 0, reconnects = 0,
+    attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,
   }, Client)
   self.proto = nats_client.new {
     unique = credentials.random(11), name = settings.name, echo = settings.echo, verbose = settings.verbose,

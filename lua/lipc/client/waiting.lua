@@ -42,11 +42,17 @@ function Client:_deliver()
   end
 end
 
+-- The connection was lost, and may have taken messages with it.
+function Client:_gap(message)
+  for sub in pairs(self.subscriptions) do subscription.gap(sub, message) end
+end
+
 -- Something went wrong that no call can report.
 function Client:_report(message, code)
   local handler = self.error_handler
   if not handler then
     self.async_message, self.async_code = message, code
+    warn("lipc.client ", self.server and self.server.name or "", ": ", message)
     return
   end
   local loop = ipc.loop.current()

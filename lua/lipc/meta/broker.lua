@@ -4,7 +4,8 @@
 --- to it. By default it listens on a Unix socket of which the kernel says who connects, and takes in its own user only.
 ---
 --- Who publishes faster than a subscriber reads is paused: it is not read from until the subscriber has caught up. A
---- subscriber that takes nothing for `write_deadline` seconds, or has more than `max_pending` bytes to take, is cut off. A
+--- subscriber that does not take what it is sent within `write_deadline` seconds, or has more than `max_pending` bytes to take,
+--- is cut off: it gets the end of the message that it has half and -ERR 'Slow Consumer' if it takes them within 2 seconds. A
 --- client that sends what is not the protocol is told so (-ERR) and closed; nobody else notices.
 ---@class lipc.broker.module
 local broker = {}
