@@ -45,6 +45,48 @@ describe("broker", function()
       d:close()
     end)
 
+    it("its own descriptors: what cannot be opened is reported by code", function()
+      start {}
+      local process <close> = assert(ipc.process.fork(function()
+        local attempts = {
+          connect = function() return ipc.connect(handle:url()) end,
+          listen = function() return ipc.broker.new { path = names.path ".sock", tcp = "127.0.0.1:0" }:listen() end,
+          run = function() -- where it succeeds it would not return
+            local loop <close>, message, code = ipc.loop.new()
+            if not loop then return nil, message, code end
+            return ipc.broker.run { path = "/nonexistent/x" }
+          end,
+          start = function() return ipc.broker.start { path = names.path ".sock", tcp = "127.0.0.1:0" } end,
+        }
+        for name, attempt in pairs(attempts) do -- everything is loaded
+          local object = attempt()
+          if object then object:close() end
+          local held, failures = {}, 0
+          local one = ipc.eventfd.open()
+          while one do
+            held[#held + 1] = one
+            one = ipc.eventfd.open()
+          end
+          repeat
+            local ok, result, message, code = pcall(attempt)
+            assert(ok, name .. ": " .. tostring(result))
+            if result then
+              result:close()
+            elseif code ~= "ENOENT" then
+              assert(code == "EMFILE" and message:find "Too many open files", name .. ": " .. tostring(message))
+              failures = failures + 1
+            end
+            if result or code == "ENOENT" then break end
+            table.remove(held):close()
+          until false
+          assert(failures > 0, name)
+          for _, rest in ipairs(held) do rest:close() end
+        end
+      end, { limits = { nofile = 64 } }))
+      local status = assert(process:wait(SECONDS))
+      assert.is_true(status.ok, status.error)
+    end)
+
     it("the payload, the line and the subscriptions", function()
       start { max_payload = 10, max_control_line = 64, max_subscriptions = 1, max_subscription_tokens = 3 }
       local a = connect()

@@ -378,6 +378,8 @@ function client.connect(url, options)
   end
   local servers, problem = parse_url(url)
   if not servers then error(("bad argument #1 to 'connect' (%s)"):format(problem), 2) end
+  local unique, why, code = credentials.random(11)
+  if not unique then return nil, "connect " .. why, code end
 
   local self = setmetatable({
     options = settings, servers = servers, next_server = 1, state = "connecting", generation = forks(),
@@ -387,15 +389,16 @@ function client.connect(url, options)
     attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,
   }, Client)
   self.proto = nats_client.new {
-    unique = credentials.random(11), name = settings.name, echo = settings.echo, verbose = settings.verbose,
+    unique = unique, name = settings.name, echo = settings.echo, verbose = settings.verbose,
     pedantic = settings.pedantic, version = "0.1.0", max_payload = settings.max_payload,
     on_data = function () connection.schedule(self) end,
-    on_error = function (_, text, code, fatal)
-      if not fatal then self:_report(text, code) end
+    on_error = function (_, text, kind, fatal)
+      if not fatal then self:_report(text, kind) end
     end,
   }
   self.message_class = messages.class(self)
-  local ok, message, code = connection.establish(self)
+  local ok, message
+  ok, message, code = connection.establish(self)
   if not ok then
     self.state = "closed"
     return nil, "connect " .. (message or "no server"), code

@@ -13,7 +13,7 @@ local broker = {}
 --- The whole program of a broker: listens, serves, and returns when SIGINT or SIGTERM has come, with everybody cut off and the
 --- socket's path removed.
 ---@param opts? lipc.broker.options
----@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already
+---@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already; "EMFILE": no descriptor is left
 function broker.run(opts) end
 
 --- Puts a broker beside this script: in a child process, by fork. Returns when clients can connect. The broker ends with
