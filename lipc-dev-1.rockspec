@@ -84,6 +84,7 @@ build = {
     ["lipc.client.message"] = "lua/lipc/client/message.lua",
     ["lipc.client.subscription"] = "lua/lipc/client/subscription.lua",
     ["lipc.client.url"] = "lua/lipc/client/url.lua",
+    ["lipc.client.waiting"] = "lua/lipc/client/waiting.lua",
     ["lipc"] = "lua/lipc/init.lua",
     ["lipc.loop"] = "lua/lipc/loop.lua",
     ["lipc.loop.heap"] = "lua/lipc/loop/heap.lua",

@@ -101,6 +101,64 @@ describe("broker", function()
     end)
   end)
 
+  describe("in a forked child", function()
+    local function child(fn)
+      local process <close> = assert(ipc.process.fork(fn))
+      local status = assert(process:wait(SECONDS))
+      assert.is_true(status.ok, status.error)
+    end
+
+    for _, how in ipairs { "close", "stop", "__close", "collection" } do
+      it("a handle's " .. how .. " leaves the broker to its maker", function()
+        start { tcp = "127.0.0.1:0" }
+        child(function()
+          assert(handle:running())
+          if how == "__close" then
+            local _ <close> = handle
+          elseif how == "collection" then
+            handle = nil
+            collectgarbage()
+            collectgarbage()
+          else
+            assert(handle[how](handle) == true and handle[how](handle) == true)
+          end
+          assert(not handle or not handle:running())
+        end)
+        assert.is_true(handle:running())
+        nats.sync(connect())
+        local path = ("%s/broker-%d.token"):format(assert(ipc.socket.runtimedir()), handle:url("tcp"):match ":(%d+)$")
+        assert.is_true(exists(path))
+        assert.is_true(handle:stop())
+        assert.is_false(exists(path))
+      end)
+    end
+
+    it("a broker of the caller's loop goes on in its maker", function()
+      local loop <close> = assert(ipc.loop.new())
+      local path = names.path ".sock"
+      local broker = assert(ipc.broker.new { path = path, tcp = "127.0.0.1:0" }:wrap(loop))
+      local file = ("%s/broker-%d.token"):format(assert(ipc.socket.runtimedir()), broker:url("tcp"):match ":(%d+)$")
+      loop:wrap(function()
+        local c <close> = assert(ipc.connect(broker:url()))
+        local sub = assert(c:subscribe "a")
+        assert(c:flush(SECONDS))
+        local process <close> = assert(ipc.process.fork(function()
+          -- a message on its way to the client must not be written by both
+          broker.server:publish("a", nil, "twice")
+          broker:close()
+        end))
+        local status = assert(process:wait(SECONDS))
+        assert.is_true(status.ok, status.error)
+        assert(exists(path) and exists(file))
+        assert(c:publish("a", "once"))
+        assert.equal("once", assert(sub:next(SECONDS)).data)
+        broker:stop()
+        assert(not exists(path) and not exists(file))
+      end)
+      assert.is_true(loop:run())
+    end)
+  end)
+
   describe("run", function()
     for _, name in ipairs { "SIGTERM", "SIGINT" } do
       it("ends at " .. name .. ", with everybody cut off and the path removed", function()
@@ -320,58 +378,6 @@ describe("broker", function()
       repeat ok = lazy:write(message:rep(10)) until not ok
       nats.rest(lazy)
       nats.sync(connect())
-    end)
-  end)
-
-  describe("limits", function()
-    it("the connections", function()
-      start { max_connections = 2 }
-      local a, _ = connect(), connect()
-      local c = nats.connect(handle:url())
-      assert.equal("-ERR 'maximum connections exceeded'\r\n", nats.rest(c))
-      c:close()
-      a:close()
-      local d
-      repeat -- until the first one's end is noticed
-        if d then d:close() end
-        d = nats.connect(handle:url())
-        local line = d:read "L"
-      until line and line:find "^INFO"
-      d:close()
-    end)
-
-    it("the payload, the line and the subscriptions", function()
-      start { max_payload = 10, max_control_line = 64, max_subscriptions = 1, max_subscription_tokens = 3 }
-      local a = connect()
-      assert(a:write "SUB a 1\r\nSUB b 2\r\nPING\r\n")
-      assert.equal("-ERR 'maximum subscriptions exceeded'\r\n", a:read "L")
-      assert.equal("PONG\r\n", a:read "L")
-      assert(a:write "PUB a 11\r\n")
-      assert.equal("-ERR 'Maximum Payload Violation'\r\n", nats.rest(a))
-      local b = connect()
-      assert(b:write("SUB ", ("x"):rep(100), " 1\r\n"))
-      assert.equal("-ERR 'maximum control line exceeded'\r\n", nats.rest(b))
-    end)
-
-    it("survives a shortage of descriptors", function()
-      local path = names.path ".sock"
-      local process = assert(ipc.process.fork(function()
-        assert(ipc.broker.run { path = path })
-      end, { limits = { nofile = 32 } }))
-      local clients, served = {}, 0
-      repeat clients[1] = ipc.socket.connect { path = path } until clients[1] or process:status() ~= false
-      for i = 2, 60 do clients[i] = assert(ipc.socket.connect { path = path, timeout = SECONDS }) end
-      -- one after the other they get their turn as others leave
-      for _, socket in ipairs(clients) do
-        socket:settimeout(SECONDS)
-        assert.matches("^INFO", (assert(socket:read "L")))
-        served = served + 1
-        socket:close()
-      end
-      assert.equal(60, served)
-      assert(process:kill "SIGTERM")
-      assert.is_true(assert(process:wait(SECONDS)).ok)
-      process:close()
     end)
   end)
 

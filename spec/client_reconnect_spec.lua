@@ -2,6 +2,7 @@
 local ipc = require "lipc"
 local names = require "support.names"
 local nats = require "support.nats"
+local peer = require "support.peer"
 
 local SECONDS = 30
 
@@ -36,16 +37,21 @@ describe("client, when the broker goes,", function()
     local sub = assert(c:subscribe "a")
     assert.is_true(c:flush(SECONDS))
     first:stop()
-    local none, _, code = sub:next(0.01)
+    assert.same({ 0, 0 }, { c:stats().disconnects, c:stats().reconnects })
+    local none, message, code = sub:next(SECONDS)
     assert.is_nil(none)
-    assert.equal("ETIMEDOUT", code)
+    assert.equal(
+      "subscription:next a: connection lost, messages may be missing (the server closed the connection)", message)
+    assert.equal("ECONNRESET", code)
     assert.equal("reconnecting", c:status())
+    assert.is_string(c:stats().last_error)
     assert(c:publish("a", "meanwhile"))
     local second = assert(ipc.broker.start { path = path })
     assert.equal("meanwhile", assert(sub:next(SECONDS)).data)
     assert.equal("connected", c:status())
     assert.is_true(c:flush(SECONDS))
     assert.equal(1, lost)
+    assert.same({ 1, 1 }, { c:stats().disconnects, c:stats().reconnects })
     c:close()
     second:close()
     first:close()
@@ -70,6 +76,98 @@ describe("client, when the broker goes,", function()
     c:close()
     a:close()
     b:close()
+  end)
+
+  -- What was held when the connection broke comes first, then the gap, then what comes after it.
+  both("says once, in its place, that messages may be missing", function()
+    local path = names.path ".sock"
+    local first = assert(ipc.broker.start { path = path })
+    local c = connect(first:url())
+    local sub, other = assert(c:subscribe "a"), assert(c:subscribe "b")
+    local called = 0
+    assert(c:subscribe("c", function() called = called + 1 end))
+    for _, data in ipairs { "1", "2" } do assert(c:publish("a", data)) end
+    assert.is_true(c:flush(SECONDS))
+    first:stop()
+    assert.equal("ECONNRESET", (select(3, other:next(SECONDS))))
+    assert.equal(2, sub:pending())
+    local second = assert(ipc.broker.start { path = path })
+    assert(c:publish("a", "3"))
+    local none, _, code = other:next(0.01)
+    while not none and code == "ETIMEDOUT" and c:status() ~= "connected" do none, _, code = other:next(0.01) end
+    assert.equal("ETIMEDOUT", code)
+    assert.equal("1", assert(sub:next(SECONDS)).data)
+    assert.equal("2", assert(sub:next(SECONDS)).data)
+    local missing, message
+    missing, message, code = sub:next(SECONDS)
+    assert.is_nil(missing)
+    assert.equal("ECONNRESET", code, message)
+    assert.equal("3", assert(sub:next(SECONDS)).data)
+    assert.equal(0, sub:pending())
+    assert.is_true(c:publish("c", "x") and sub:unsubscribe())
+    assert.equal("ECONNRESET", (select(3, c:flush(SECONDS)))) -- nobody had set onerror
+    assert.is_true(c:flush(SECONDS))
+    assert.equal(0, c:stats().messages_held - (1 - called))
+    second:stop()
+    assert.has_error(function() for _ in other:messages(SECONDS) do error "a message" end end,
+      "subscription:next b: connection lost, messages may be missing (the server closed the connection)")
+    c:close()
+    first:close()
+    second:close()
+  end)
+
+  it("warns where there is no handler", function()
+    local out = peer.run([[
+      warn = function(...) print(...) end
+      local broker = assert(ipc.broker.start { path = arg[1] })
+      local c = assert(ipc.connect(broker:url()))
+      c:subscribe("a", print)
+      broker:stop()
+      c:run(0.01)
+      while c:status() == "connected" do c:run(0.01) end
+      c:close()
+    ]], names.path ".sock")
+    assert.matches("^lipc%.client \tunix://[^\t]*\t: \tthe server closed the connection\n$", out)
+  end)
+
+  -- One process: the reader starts when the broker has just lost its patience, and so in time for the last word.
+  it("learns that it was too slow, after every message that came before", function()
+    local loop <close> = assert(ipc.loop.new())
+    local broker = assert(ipc.broker.new { path = names.path ".sock", write_deadline = 0.1 }:wrap(loop))
+    local heard, got = {}, 0
+    loop:wrap(function()
+      local c = connect(broker:url(), { onerror = function(...) heard[#heard + 1] = { ... } end })
+      local publisher = connect(broker:url())
+      local sub = assert(c:subscribe "a")
+      assert.is_true(c:flush(SECONDS))
+      local writer = loop:wrap(function()
+        for i = 1, 200 do assert(publisher:publish("a", ("%010d"):format(i):rep(1000), { headers = { N = i } })) end
+        assert.is_true(publisher:flush(SECONDS))
+      end)
+      while broker:stats().slow_consumers == 0 do ipc.sleep(0.001) end
+      local msg, message, code = sub:next(SECONDS)
+      while msg do
+        got = got + 1
+        assert.equal(tostring(got), msg.headers.N)
+        msg, message, code = sub:next(SECONDS)
+      end
+      assert.equal("subscription:next a: connection lost, messages may be missing (Slow Consumer)", message)
+      assert.equal("ECONNRESET", code)
+      assert(writer:join())
+      assert(publisher:publish("a", "after"))
+      assert.is_true(publisher:flush(SECONDS))
+      assert.is_true(c:flush(SECONDS))
+      assert(publisher:publish("a", "last"))
+      repeat msg = assert(sub:next(SECONDS)) until msg.data == "last"
+      assert.same({ 1, 1 }, { c:stats().disconnects, c:stats().reconnects })
+      assert.equal(1, broker:stats().slow_consumers)
+      c:close()
+      publisher:close()
+      broker:stop()
+    end)
+    assert.is_true(loop:run())
+    assert.is_true(got > 0 and got < 200, got)
+    assert.same({ { "Slow Consumer", "ENOBUFS" } }, heard)
   end)
 
   both("gives up where it is told to", function()

@@ -10,6 +10,7 @@ local listener = require "lipc.broker.listener"
 local nats_server = require "lipc.proto.nats_server"
 local read_options = require("lipc.broker.options").read
 
+local forks = require("lipc.core").wait().forks
 local now = ipc.now
 
 -- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.
@@ -29,6 +30,7 @@ end
 local function make(options)
   return setmetatable({
     options = options,
+    generation = forks(),
     connections = {},
     closers = {}, -- what ends with the broker
     connection_count = 0,
@@ -40,7 +42,7 @@ local function make(options)
 end
 
 -- The protocol's side, when it is known who may connect.
-local function make_server(self)
+local function make_server(self, id)
   local options = self.options
   local tcp
   for _, one in ipairs(self.listeners) do
@@ -60,7 +62,7 @@ local function make_server(self)
       if session.connection then session.connection:wake() end
     end,
     info = {
-      server_id = credentials.random(12), server_name = options.name or "lipc", host = tcp and tcp.host,
+      server_id = id, server_name = options.name or "lipc", host = tcp and tcp.host,
       port = tcp and tcp.port,
     },
   }
@@ -73,11 +75,13 @@ function Broker:listen()
   local uid, message, code = credentials.uid()
   if not uid then return nil, message, code end
   self.uid = uid
-  local list
+  local id, list
+  id, message, code = credentials.random(12)
+  if not id then return nil, "broker.listen " .. message, code end
   list, message, code = listener.open(self.options)
   if not list then return nil, message, code end
   self.listeners = list
-  make_server(self)
+  make_server(self, id)
   return self
 end
 
@@ -156,15 +160,16 @@ function Broker:stop()
   if getmetatable(self) ~= Broker then check(self, "stop") end
   if self.stopped then return true end
   self.stopped = true
-  for _, one in ipairs(self.listeners or {}) do listener.close(one) end
+  local mine = self.generation == forks() -- else it goes on serving in the process that this one was forked from
+  for _, one in ipairs(self.listeners or {}) do listener.close(one, mine) end
   local open = {}
   for connection in pairs(self.connections) do open[#open + 1] = connection end
   for _, connection in ipairs(open) do
-    connection:flush()
+    if mine then connection:flush() end
     connection:close()
   end
   for _, object in ipairs(self.closers) do object:close() end
-  for _, task in ipairs(self.tasks or {}) do self.loop.wake(task) end
+  for _, task in ipairs(mine and self.tasks or {}) do self.loop.wake(task) end
   return true
 end
 
@@ -221,14 +226,17 @@ end
 -- Serves until told to stop.  listening(self) is called when clients can connect.
 local function serve(options, listening)
   local self = make(options)
-  local loop = assert(ipc.loop.new())
+  local loop <close>, problem, why = ipc.loop.new()
+  if not loop then return nil, problem, why end
   local ok, message, code = self:wrap(loop)
-  if not ok then
-    loop:close()
+  if not ok then return nil, message, code end
+  -- The callback of a signal may come while the loop sleeps: a descriptor wakes it.
+  local stopper
+  stopper, message, code = ipc.eventfd.open()
+  if not stopper then
+    self:stop()
     return nil, message, code
   end
-  -- The callback of a signal may come while the loop sleeps: a descriptor wakes it.
-  local stopper = assert(ipc.eventfd.open())
   self.closers[1] = stopper
   loop:wrap(function ()
     stopper:take()
@@ -236,17 +244,21 @@ local function serve(options, listening)
   end)
   local registrations = {}
   for i, name in ipairs { "SIGTERM", "SIGINT" } do
-    registrations[i] = ipc.signal.on(name, function ()
+    registrations[i], message, code = ipc.signal.on(name, function ()
       if not self.stopped then stopper:add(1) end
     end)
   end
-  local run, problem = xpcall(function ()
-    if listening then listening(self, loop) end
-    loop:run()
-  end, debug.traceback)
+  local run = true
+  if #registrations == 2 then
+    message, code = nil, nil
+    run, problem = xpcall(function ()
+      if listening then listening(self, loop) end
+      loop:run()
+    end, debug.traceback)
+  end
   self:stop()
-  for _, registration in ipairs(registrations) do registration:close() end
-  loop:close()
+  for _, registration in pairs(registrations) do registration:close() end
+  if code then return nil, message, code end
   if not run then error(problem, 0) end
   return true
 end

@@ -12,6 +12,7 @@ local headers = require "lipc.proto.headers"
 local nats_client = require "lipc.proto.nats_client"
 local parse_url = require("lipc.client.url").parse
 local subscription = require "lipc.client.subscription"
+local waiting = require "lipc.client.waiting"
 
 local forks = require("lipc.core").wait().forks
 local now, huge = ipc.now, math.huge
@@ -19,141 +20,18 @@ local current_task = connection.current_task
 local fail = arguments.fail
 local check_timeout, check_string, check_options = arguments.timeout, arguments.string, arguments.options
 
--- While so much has come that nobody takes, no more is read: the server then holds back who publishes.
-local HELD_BYTES = 8 << 20
-local HELD_MESSAGES = 65536
-
 -- The size of the buffer that setvbuf("full") makes.
 local BUFFER = 32768
 
 local Client = {}
 Client.__index = Client
 Client.__name = "lipc.client"
+waiting.extend(Client)
+local dispatch = waiting.dispatch
 
 local function check(self, name)
   if getmetatable(self) == Client then return end
   error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
-end
-
--- What the parts of the client call
-
--- Whether anybody waits for what comes.
-function Client:_interested()
-  return self.functions > 0 or self.waiting > 0
-end
-
-function Client:_full()
-  if self.held < HELD_MESSAGES and self.held_bytes < HELD_BYTES or self.asking > 0 then return false end
-  self.was_full = true
-  return true
-end
-
--- Hands out what one read has brought.
-function Client:_deliver()
-  local ready, count = self.ready, self.ready_count
-  local loop = ipc.loop.current()
-  if not (loop and loop.busy) then loop = nil end
-  self.ready_count = 0
-  for i = 1, count do
-    local sub = ready[i]
-    ready[i] = nil
-    sub.marked = false
-    subscription.deliver(sub, loop)
-  end
-end
-
--- Something went wrong that no call can report.
-function Client:_report(message, code)
-  local handler = self.error_handler
-  if not handler then
-    self.async_message, self.async_code = message, code
-    return
-  end
-  local loop = ipc.loop.current()
-  if loop and loop.busy then
-    loop:wrap(handler, message, code)
-  else
-    self.reports[#self.reports + 1] = { message, code }
-  end
-end
-
--- A function that messages are given to has failed.
-function Client:_failed(problem)
-  local loop = ipc.loop.current()
-  loop = loop and loop.busy and loop
-  if self.error_handler then return self:_report(problem, "ERROR") end
-  if loop then
-    loop:wrap(error, problem, 0)
-  else
-    self.failures[#self.failures + 1] = problem
-  end
-end
-
--- The client is closed, by whomever.
-function Client:_ended()
-  local subs = {}
-  for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
-  for _, sub in ipairs(subs) do
-    sub.dropped = true
-    subscription.finish(sub)
-  end
-  for waiter in pairs(self.waiters) do
-    waiter.done = true
-    if waiter.task then waiter.task.loop.wake(waiter.task) end
-  end
-  connection.nudge(self)
-end
-
--- In a plain script: calls the functions, and the error handler.
-local function dispatch(self)
-  if self.held > 0 and self.functions + self.leaving > 0 then
-    for sub in pairs(self.with_function) do
-      if sub.tail > 0 then subscription.dispatch(sub) end
-      if sub.ended and sub.tail == 0 then
-        self.with_function[sub] = nil
-        self.leaving = self.leaving - 1
-      end
-    end
-  end
-  while self.reports[1] do
-    local report = table.remove(self.reports, 1)
-    self.error_handler(report[1], report[2])
-  end
-  if self.failures[1] then error(table.remove(self.failures, 1), 0) end
-end
-
--- Waits until waiter.done or the deadline.
-function Client:_wait(waiter, deadline)
-  local task = current_task()
-  if self.generation ~= forks() then connection.abandon(self) end
-  if task then
-    waiter.task = task
-    self.waiting = self.waiting + 1
-    self.waiters[waiter] = true
-    local _ <close> = setmetatable({}, { __close = function ()
-      self.waiters[waiter] = nil
-      self.waiting = self.waiting - 1
-      if not self:_interested() then connection.nudge(self) end
-    end })
-    connection.watch(self, task.loop)
-    local wait = task.loop.wait
-    local till = deadline < huge and deadline or nil
-    while not waiter.done and self.state ~= "closed" and (not till or now() < till) do
-      wait(nil, nil, till)
-    end
-  else
-    while not waiter.done and self.state ~= "closed" do
-      connection.pump(self, deadline)
-      dispatch(self)
-      if not waiter.done and deadline < huge and now() >= deadline then break end
-    end
-  end
-end
-
--- Writes what must not stay gathered in a plain script.
-function Client:_send()
-  if self.proto.pending > self.threshold or self.threshold == 0 then connection.push(self) end
-  return true
 end
 
 -- ---- publishing ----
@@ -416,6 +294,14 @@ function Client:status()
   return self.state
 end
 
+function Client:stats()
+  check(self, "stats")
+  return {
+    disconnects = self.disconnects, reconnects = self.reconnects, messages_held = self.held, bytes_held = self.held_bytes,
+    bytes_pending = self.proto.pending, last_error = self.last_error, last_code = self.last_code,
+  }
+end
+
 function Client:url()
   check(self, "url")
   return self.server and self.server.name
@@ -492,23 +378,27 @@ function client.connect(url, options)
   end
   local servers, problem = parse_url(url)
   if not servers then error(("bad argument #1 to 'connect' (%s)"):format(problem), 2) end
+  local unique, why, code = credentials.random(11)
+  if not unique then return nil, "connect " .. why, code end
 
   local self = setmetatable({
     options = settings, servers = servers, next_server = 1, state = "connecting", generation = forks(),
     timeout = huge, threshold = 0, held = 0, held_bytes = 0, asking = 0, waiting = 0, functions = 0, leaving = 0,
     subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, reports = {},
-    failures = {}, attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,
+    failures = {}, disconnects = 0, reconnects = 0,
+    attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,
   }, Client)
   self.proto = nats_client.new {
-    unique = credentials.random(11), name = settings.name, echo = settings.echo, verbose = settings.verbose,
+    unique = unique, name = settings.name, echo = settings.echo, verbose = settings.verbose,
     pedantic = settings.pedantic, version = "0.1.0", max_payload = settings.max_payload,
     on_data = function () connection.schedule(self) end,
-    on_error = function (_, text, code, fatal)
-      if not fatal then self:_report(text, code) end
+    on_error = function (_, text, kind, fatal)
+      if not fatal then self:_report(text, kind) end
     end,
   }
   self.message_class = messages.class(self)
-  local ok, message, code = connection.establish(self)
+  local ok, message
+  ok, message, code = connection.establish(self)
   if not ok then
     self.state = "closed"
     return nil, "connect " .. (message or "no server"), code

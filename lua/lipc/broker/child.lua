@@ -3,6 +3,8 @@
 
 local ipc = require "lipc"
 
+local forks = require("lipc.core").wait().forks
+
 -- How long a child may take to open its sockets.
 local START_SECONDS = 30
 -- And to stop, before it is killed.
@@ -82,7 +84,9 @@ local function start(options, serve)
   local urls
   if process then urls, message, code = hear(process, ready) end
   ready:close()
-  if urls then return setmetatable({ process = process, life = life, addresses = urls }, Handle) end
+  if urls then
+    return setmetatable({ process = process, life = life, addresses = urls, generation = forks() }, Handle)
+  end
   life:close()
   if process then
     process:kill "SIGKILL"
@@ -114,6 +118,7 @@ end
 function Handle:running()
   check(self, "running")
   if not self.life then return false end
+  if self.generation ~= forks() then return self.process:kill(0) == true end -- only its parent can ask for its status
   return self.process:status() == false
 end
 
@@ -126,6 +131,10 @@ function Handle:stop(timeout)
   local process = self.process
   self.life:close()
   self.life = nil
+  if self.generation ~= forks() then -- it is the broker of the process that this one was forked from
+    process:close()
+    return true
+  end
   process:kill "SIGTERM"
   local status, message, code = process:wait(timeout or STOP_SECONDS)
   if not status and code == "ETIMEDOUT" then

@@ -12,6 +12,9 @@ local WRITE_SIZE = 65536
 local LINGER_SECONDS = 2
 local LINGER_READS = 64
 
+-- Where so much was written of what a client was too slow for, the end of the half-written message is not looked for.
+local LAST_WORD_BYTES = 4 << 20
+
 local Connection = {}
 Connection.__index = Connection
 
@@ -63,12 +66,46 @@ function Connection:fail_write(message)
   if self.session.closing then self:wake() end
 end
 
+-- Where the message that is half written ends: the first end of a line or payload not before `offset`.
+local function message_end(data, offset)
+  local last = 0
+  while last < offset do
+    local _, stop, size = data:find("^H?MSG [^\r\n]* (%d+)\r\n", last + 1)
+    if stop then
+      last = stop + size + 2
+    else
+      _, last = data:find("\r\n", last + 1, true)
+    end
+  end
+  return last
+end
+
+-- The client was too slow.  It gets the rest of the message that it has half, and the reason, if it takes them by the time
+-- that the reading task gives a last word.
+local function cut(self)
+  local session, rest, offset = self.session, self.rest, self.offset
+  local last = offset <= LAST_WORD_BYTES and message_end(rest, offset)
+  if not last then
+    self.broken = "write deadline"
+    self.rest = nil
+    session:cut()
+    return self:wake()
+  end
+  session:wrote(#rest - last)
+  self.rest, self.offset = rest:sub(offset + 1, last), 0
+  session:cut()
+end
+
 -- The task that writes what the client was too slow for.
 function Connection:write_rest()
   local session, socket, wait = self.session, self.socket, self.loop.wait
   local deadline = now() + self.write_deadline
   while not self.closed do
     local rest, offset = self.rest, self.offset
+    if offset == #rest then
+      self.rest = nil
+      return self:flush_more()
+    end
     wait(self.fd, "w", deadline)
     if self.closed then break end
     local piece = rest:sub(offset + 1, offset + WRITE_SIZE)
@@ -78,17 +115,10 @@ function Connection:write_rest()
       offset = offset + written
       self.offset = offset
       session:wrote(written)
-      if offset == #rest then
-        self.rest = nil
-        self:flush_more()
-        return
-      end
-      if now() >= deadline then
-        self.broken = "write deadline"
-        self.broker.slow_consumers = self.broker.slow_consumers + 1
-        self.rest = nil
-        session:close "Slow Consumer"
-        return self:wake()
+      if deadline and offset < #rest and now() >= deadline then
+        deadline = nil -- the reading task sets one to the last word
+        if not session.closing then cut(self) end
+        if self.broken then return end
       end
     else
       session:wrote(#rest - offset)

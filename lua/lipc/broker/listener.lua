@@ -47,12 +47,18 @@ local function open_tcp(options)
   local address = socket:getsockname()
   local self = { socket = socket, kind = "tcp", host = address.host, port = address.port }
   if not options.insecure and not options.token and not options.user then
-    options.token = credentials.random(16)
-    local directory
-    directory, message, code = ipc.socket.runtimedir()
-    self.token_file = directory and ("%s/broker-%d.token"):format(directory, address.port)
-    local saved
-    if directory then saved, message, code = credentials.save(self.token_file, options.token) end
+    local token, directory, saved
+    token, message, code = credentials.random(16)
+    if token then
+      directory, message, code = ipc.socket.runtimedir()
+    else
+      message = "broker.listen " .. message
+    end
+    if directory then
+      self.token_file = ("%s/broker-%d.token"):format(directory, address.port)
+      saved, message, code = credentials.save(self.token_file, token)
+    end
+    options.token = token
     if not saved then
       socket:close()
       return nil, message, code
@@ -85,9 +91,10 @@ function listener.open(options)
   return list
 end
 
-function listener.close(self)
+---@param remove boolean  whether names go too: not those of the process that this one was forked from
+function listener.close(self, remove)
   self.socket:close()
-  if self.token_file then
+  if remove and self.token_file then
     os.remove(self.token_file)
     self.token_file = nil
   end

@@ -21,6 +21,9 @@ local HIGH_WATER = 1 << 18
 -- A plain script that cannot write looks so often whether there is something to read: the server may wait for just that.
 local SLICE = 0.02
 
+-- So often a connection that is gone is read from: enough for what the kernel keeps for it.
+local LAST_READS = 1024
+
 local connection = {}
 
 ---The running task, when this may wait as one.
@@ -50,6 +53,19 @@ end
 
 -- What reading or writing says when the other side is gone.
 local GONE = { EOF = true, ECONNRESET = true, EPIPE = true }
+
+-- The connection is gone: what the server said before may still be there, with its reason at the end.
+local function last_words(self, socket)
+  local proto = self.proto
+  for _ = 1, LAST_READS do
+    local data = socket:readsome(READ_SIZE, 0)
+    if not data then break end
+    if not proto:feed(data) then return tostring(proto.failure), proto.failure_code or "EPROTO" end
+  end
+  local parser = proto.parser
+  local where = (parser.missing > 0 or parser.held > 0) and " in the middle of a message" or ""
+  return "the server closed the connection" .. where, "ECONNRESET"
+end
 
 -- Speaks with a server until it has accepted us.
 local function greet(self, socket, server, deadline)
@@ -131,6 +147,8 @@ function connection.establish(self)
   end
   if ok then
     self.attempts, self.pause = 0, self.options.reconnect_wait
+    if self.connected_before then self.reconnects = self.reconnects + 1 end
+    self.connected_before = true
     if self.watcher_loop then introduce(self, self.watcher_loop) end
     if self.proto.count > 0 then connection.schedule(self) end
     return true
@@ -142,16 +160,22 @@ end
 function connection.lost(self, message, code)
   local socket = self.socket
   if not socket then return end
-  if GONE[code] then message, code = "the server closed the connection", "ECONNRESET" end
+  if GONE[code] and self.state ~= "closed" then
+    message, code = last_words(self, socket)
+    if self.socket ~= socket then return end
+  end
   self.socket, self.fd, self.chunk, self.known_socket = nil, nil, nil, nil
   socket:close()
   if self.state == "closed" then return end
+  self.disconnects = self.disconnects + 1
   note(self, message, code)
   if not self.options.reconnect then return connection.finish(self, message, code) end
   self.state = "reconnecting"
   self.attempts, self.pause = 0, self.options.reconnect_wait
   self.next_attempt = now()
   self.proto:reset()
+  self:_deliver()
+  self:_gap(message)
   self:_report(message, code)
 end
 

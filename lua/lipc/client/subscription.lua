@@ -22,7 +22,7 @@ end
 
 function subscription.new(client, subject, fn)
   return setmetatable({
-    client = client, subject = subject, fn = fn, head = 1, tail = 0, waiters = {}, calling = false,
+    client = client, subject = subject, fn = fn, head = 1, tail = 0, waiters = {}, calling = false, gaps = 0,
   }, Subscription)
 end
 
@@ -44,6 +44,30 @@ local function take(self)
     connection.nudge(client)
   end
   return message
+end
+
+---Marks where messages may be missing, among those that wait to be taken.  Functions are told by onerror.
+---@param reason string
+function subscription.gap(self, reason)
+  if self.fn or self.ended then return end
+  local last = self.tail > 0 and self[self.tail]
+  if last and not getmetatable(last) then -- nothing has come since the last one
+    last.gap = reason
+    return
+  end
+  self.tail = self.tail + 1
+  self[self.tail] = { data = "", gap = reason } -- messages have a metatable
+  self.gaps = self.gaps + 1
+  self.client.held = self.client.held + 1
+  subscription.deliver(self)
+end
+
+-- What next() returns of what was taken.
+local function hand(self, message)
+  if self.gaps == 0 or getmetatable(message) then return message end
+  self.gaps = self.gaps - 1
+  return nil, ("subscription:next %s: connection lost, messages may be missing (%s)"):format(self.subject, message.gap),
+    "ECONNRESET"
 end
 
 -- No more messages come; those that are here can still be taken.
@@ -129,7 +153,7 @@ function Subscription:next(timeout)
   if self.fn then error("bad argument #1 to 'next' (a function gets these messages)", 2) end
   timeout = check_timeout(timeout, 2, "next") or self.client.timeout
   local message = take(self)
-  if message then return message end
+  if message then return hand(self, message) end
   local deadline = timeout == huge and huge or nil
   while true do
     if self.ended then return ended(self, "next") end
@@ -143,7 +167,7 @@ function Subscription:next(timeout)
       end
     end
     message = take(self)
-    if message then return message end
+    if message then return hand(self, message) end
     if self.ended then return ended(self, "next") end
     if now() >= deadline then
       return nil, ("subscription:next %s: timed out"):format(self.subject), "ETIMEDOUT"
@@ -184,7 +208,7 @@ end
 
 function Subscription:pending()
   check(self, "pending")
-  return self.tail > 0 and self.tail - self.head + 1 or 0
+  return self.tail > 0 and self.tail - self.head + 1 - self.gaps or 0
 end
 
 function Subscription:__tostring()

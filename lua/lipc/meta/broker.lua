@@ -4,7 +4,8 @@
 --- to it. By default it listens on a Unix socket of which the kernel says who connects, and takes in its own user only.
 ---
 --- Who publishes faster than a subscriber reads is paused: it is not read from until the subscriber has caught up. A
---- subscriber that takes nothing for `write_deadline` seconds, or has more than `max_pending` bytes to take, is cut off. A
+--- subscriber that does not take what it is sent within `write_deadline` seconds, or has more than `max_pending` bytes to take,
+--- is cut off: it gets the end of the message that it has half and -ERR 'Slow Consumer' if it takes them within 2 seconds. A
 --- client that sends what is not the protocol is told so (-ERR) and closed; nobody else notices.
 ---@class lipc.broker.module
 local broker = {}
@@ -12,7 +13,7 @@ local broker = {}
 --- The whole program of a broker: listens, serves, and returns when SIGINT or SIGTERM has come, with everybody cut off and the
 --- socket's path removed.
 ---@param opts? lipc.broker.options
----@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already
+---@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already; "EMFILE": no descriptor is left
 function broker.run(opts) end
 
 --- Puts a broker beside this script: in a child process, by fork. Returns when clients can connect. The broker ends with
@@ -68,7 +69,8 @@ function Broker:listen() end
 function Broker:wrap(loop) end
 
 --- Ends it: sockets are closed, paths and token files removed, clients cut off after one attempt to write what they have to
---- get. Safe in a task of its loop and from outside; not in the callback of a signal, which cannot wake a sleeping loop.
+--- get. Safe in a task of its loop and from outside; not in the callback of a signal, which cannot wake a sleeping loop. In a
+--- forked child it closes the child's descriptors and no more: the broker goes on in the process that made it.
 ---@return true
 function Broker:stop() end
 
@@ -118,11 +120,12 @@ function Handle:url(kind) end
 ---@return integer
 function Handle:pid() end
 
---- Whether the process lives.
+--- Whether the process lives. A forked child of this one sees it alive until its maker has noticed its end.
 ---@return boolean
 function Handle:running() end
 
---- Ends the broker and waits for its end: SIGTERM, and SIGKILL when it is not gone in time.
+--- Ends the broker and waits for its end: SIGTERM, and SIGKILL when it is not gone in time. In a forked child it only lets go
+--- of the handle: the broker goes on.
 ---@param timeout? number seconds, default 10
 ---@return true? ok, string? message, string? code
 function Handle:stop(timeout) end

@@ -8,7 +8,14 @@
 --- `run`. Either way a function gets one message after the other: it may wait, and the messages of its subscription wait too.
 ---
 --- While more than 8 MiB, or 65536 messages, have come that nobody takes, no more is read; the broker then holds back who publishes, and
---- in the end cuts this client off.
+--- in the end (`write_deadline`) cuts this client off as a slow consumer. In a plain script nothing is read either while no call
+--- waits.
+---
+--- A lost connection may have taken messages with it, and those published until the next one was made are missing. So each
+--- subscription without a function says so once, behind the messages that came before: `next` returns nil and "ECONNRESET", and
+--- goes on after that. For subscriptions with a function `onerror` is the only one to be told; where no handler is set the Lua
+--- function `warn` is called, silent unless the script or its user turns warnings on (`warn "@on"`, `lua -W`), and the next `flush`
+--- reports it. `stats` counts.
 ---
 --- A client belongs to the process that made it. In a forked child it is closed ("ENOTCONN"): connect anew there.
 ---@class lipc.client.module
@@ -19,7 +26,7 @@ local client = {}
 --- server when the connection broke is lost: a `flush` that succeeded, or an answer, says that it arrived.
 ---@param url? string "unix:///path", "nats://[user:pass@|token@]host[:port]", several with commas between; default: the user's own broker (`ipc.broker.default_path`)
 ---@param opts? lipc.client.options
----@return lipc.client? client, string? message, string? code "ENOENT", "ECONNREFUSED": nobody there; "EACCES": refused; "EPROTO": that is no broker; "ENOTSUP": it wants TLS; "ETIMEDOUT"
+---@return lipc.client? client, string? message, string? code "ENOENT", "ECONNREFUSED": nobody there; "EACCES": refused; "EPROTO": that is no broker; "ENOTSUP": it wants TLS; "ETIMEDOUT"; "EMFILE": no descriptor is left
 function client.connect(url, opts) end
 
 ---@class lipc.client.options
@@ -117,6 +124,19 @@ function Client:drain(timeout) end
 ---@return "connected"|"reconnecting"|"draining"|"closed"
 function Client:status() end
 
+--- Counters, since the client was made or of this moment.
+---@return lipc.client.stats
+function Client:stats() end
+
+---@class lipc.client.stats
+---@field disconnects integer connections lost
+---@field reconnects integer connections made again
+---@field messages_held integer messages that have come and nobody has taken
+---@field bytes_held integer their bytes
+---@field bytes_pending integer bytes published and not yet written
+---@field last_error? string why the connection was lost, or could not be made again, the last time
+---@field last_code? string its code
+
 --- The server, without what is secret in its URL.
 ---@return string
 function Client:url() end
@@ -127,7 +147,8 @@ function Client:url() end
 function Client:settimeout(seconds) end
 
 --- Sets who is told what no call can report: errors of functions (with a traceback, code "ERROR"), complaints of the server
---- ("EPERM" ...), a lost connection ("ECONNRESET").
+--- ("EPERM" ...), a lost connection ("ECONNRESET", or what the server gave as its reason: "Slow Consumer" with "ENOBUFS" ...).
+--- Without a handler the last two go to `warn` and to the next `flush`.
 ---@param fn? fun(message: string, code: string)
 ---@return lipc.client self
 function Client:onerror(fn) end
@@ -144,10 +165,11 @@ local Subscription = {}
 
 --- The next message. Only for a subscription without a function.
 ---@param timeout? number seconds
----@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "EOF" the subscription has ended; "ECANCELED", "ECONNRESET" ... the client has
+---@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "ECONNRESET" the connection was lost and messages may be missing here, said once for each loss: the next call goes on; "EOF" the subscription has ended; "ECANCELED", or what ended it ("ECONNRESET" again and again), the client has
 function Subscription:next(timeout) end
 
---- An iterator over `next(timeout)`: nil at the end; a timeout or an error raises.
+--- An iterator over `next(timeout)`: nil at the end; a timeout or an error raises, also a lost connection (the iterator can be
+--- called again after it, as `next` can).
 ---@param timeout? number seconds, for each message
 ---@return fun(): lipc.message?
 function Subscription:messages(timeout) end

@@ -176,13 +176,7 @@ end
 ---@param publisher? lipc.proto.Session
 function Session:lag(publisher)
   if self.closing then return end
-  if self.pending > self.server.max_pending then
-    for i = 1, self.count do
-      self.pending = self.pending - #self.out[i]
-    end
-    self.out, self.count = {}, 0
-    return self:fail "Slow Consumer"
-  end
+  if self.pending > self.server.max_pending then return self:cut() end
   if not publisher or publisher == self then return end
   local holds = self.holds
   if not holds then
@@ -192,6 +186,16 @@ function Session:lag(publisher)
   if holds[publisher] then return end
   holds[publisher] = true
   publisher.paused = publisher.paused + 1
+end
+
+---Ends the session because its client does not take what it is sent: of that it gets no more, but the reason.
+function Session:cut()
+  if self.closing then return end
+  for i = 1, self.count do
+    self.pending = self.pending - #self.out[i]
+  end
+  self.out, self.count = {}, 0
+  self:fail "Slow Consumer"
 end
 
 ---@package

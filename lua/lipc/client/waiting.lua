@@ -1,0 +1,150 @@
+-- waiting.lua - how a client waits, and hands out what comes meanwhile; internal.  In a task of a loop a reading task hands out,
+-- and functions run in tasks of their own; in a plain script whoever waits reads and calls them.
+-- SPDX-License-Identifier: MIT
+
+local ipc = require "lipc"
+local connection = require "lipc.client.connection"
+local subscription = require "lipc.client.subscription"
+
+local forks = require("lipc.core").wait().forks
+local now, huge = ipc.now, math.huge
+local current_task = connection.current_task
+
+-- While so much has come that nobody takes, no more is read: the server then holds back who publishes.
+local HELD_BYTES = 8 << 20
+local HELD_MESSAGES = 65536
+
+-- The methods that the parts of the client call.
+local Client = {}
+
+-- Whether anybody waits for what comes.
+function Client:_interested()
+  return self.functions > 0 or self.waiting > 0
+end
+
+function Client:_full()
+  if self.held < HELD_MESSAGES and self.held_bytes < HELD_BYTES or self.asking > 0 then return false end
+  self.was_full = true
+  return true
+end
+
+-- Hands out what one read has brought.
+function Client:_deliver()
+  local ready, count = self.ready, self.ready_count
+  local loop = ipc.loop.current()
+  if not (loop and loop.busy) then loop = nil end
+  self.ready_count = 0
+  for i = 1, count do
+    local sub = ready[i]
+    ready[i] = nil
+    sub.marked = false
+    subscription.deliver(sub, loop)
+  end
+end
+
+-- The connection was lost, and may have taken messages with it.
+function Client:_gap(message)
+  for sub in pairs(self.subscriptions) do subscription.gap(sub, message) end
+end
+
+-- Something went wrong that no call can report.
+function Client:_report(message, code)
+  local handler = self.error_handler
+  if not handler then
+    self.async_message, self.async_code = message, code
+    warn("lipc.client ", self.server and self.server.name or "", ": ", message)
+    return
+  end
+  local loop = ipc.loop.current()
+  if loop and loop.busy then
+    loop:wrap(handler, message, code)
+  else
+    self.reports[#self.reports + 1] = { message, code }
+  end
+end
+
+-- A function that messages are given to has failed.
+function Client:_failed(problem)
+  local loop = ipc.loop.current()
+  loop = loop and loop.busy and loop
+  if self.error_handler then return self:_report(problem, "ERROR") end
+  if loop then
+    loop:wrap(error, problem, 0)
+  else
+    self.failures[#self.failures + 1] = problem
+  end
+end
+
+-- The client is closed, by whomever.
+function Client:_ended()
+  local subs = {}
+  for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
+  for _, sub in ipairs(subs) do
+    sub.dropped = true
+    subscription.finish(sub)
+  end
+  for waiter in pairs(self.waiters) do
+    waiter.done = true
+    if waiter.task then waiter.task.loop.wake(waiter.task) end
+  end
+  connection.nudge(self)
+end
+
+-- In a plain script: calls the functions, and the error handler.
+local function dispatch(self)
+  if self.held > 0 and self.functions + self.leaving > 0 then
+    for sub in pairs(self.with_function) do
+      if sub.tail > 0 then subscription.dispatch(sub) end
+      if sub.ended and sub.tail == 0 then
+        self.with_function[sub] = nil
+        self.leaving = self.leaving - 1
+      end
+    end
+  end
+  while self.reports[1] do
+    local report = table.remove(self.reports, 1)
+    self.error_handler(report[1], report[2])
+  end
+  if self.failures[1] then error(table.remove(self.failures, 1), 0) end
+end
+
+-- Waits until waiter.done or the deadline.
+function Client:_wait(waiter, deadline)
+  local task = current_task()
+  if self.generation ~= forks() then connection.abandon(self) end
+  if task then
+    waiter.task = task
+    self.waiting = self.waiting + 1
+    self.waiters[waiter] = true
+    local _ <close> = setmetatable({}, { __close = function ()
+      self.waiters[waiter] = nil
+      self.waiting = self.waiting - 1
+      if not self:_interested() then connection.nudge(self) end
+    end })
+    connection.watch(self, task.loop)
+    local wait = task.loop.wait
+    local till = deadline < huge and deadline or nil
+    while not waiter.done and self.state ~= "closed" and (not till or now() < till) do
+      wait(nil, nil, till)
+    end
+  else
+    while not waiter.done and self.state ~= "closed" do
+      connection.pump(self, deadline)
+      dispatch(self)
+      if not waiter.done and deadline < huge and now() >= deadline then break end
+    end
+  end
+end
+
+-- Writes what must not stay gathered in a plain script.
+function Client:_send()
+  if self.proto.pending > self.threshold or self.threshold == 0 then connection.push(self) end
+  return true
+end
+
+---Gives a class these methods.
+local function extend(class)
+  for name, method in pairs(Client) do class[name] = method end
+end
+
+return { extend = extend, dispatch = dispatch }
