@@ -80,6 +80,30 @@ describe("eventfd", function()
     assert.equal("done\n", out)
   end)
 
+  it("keeps deadlines in blocking mode, which giving it to a child makes", function()
+    local e = assert(ipc.eventfd.open())
+    assert(ipc.process.spawn { "true", fds = { [3] = e } }):wait(60)
+    assert(e:add(math.maxinteger))
+    assert(e:add(math.maxinteger, 0))
+    assert.same({ nil, "eventfd:add: timed out", "ETIMEDOUT" }, { e:add(5, 0) })
+    assert.equal("ETIMEDOUT", select(3, e:add(5, 0.01)))
+    assert.equal(-2, e:take()) -- 2^64-2, as an integer of Lua
+    assert.is_true(e:add(5, 60))
+    assert.equal(5, e:take(0))
+    assert.equal("ETIMEDOUT", select(3, e:take(0)))
+    e:close()
+  end)
+
+  it("does not spin while there is room, but not enough", function()
+    local e = assert(ipc.eventfd.open())
+    assert(e:add(math.maxinteger))
+    assert(e:add(math.maxinteger - 10))
+    local before = os.clock()
+    assert.equal("ETIMEDOUT", select(3, e:add(100, 0.5)))
+    assert.is_true(os.clock() - before < 0.25, "a wait that uses the processor")
+    e:close()
+  end)
+
   it("is adopted from a program in Python, in blocking mode, and stays so", function()
     local script = peer.command [[
       local peer = require "support.peer"

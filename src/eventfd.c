@@ -10,10 +10,10 @@ typedef struct Eventfd {
 static int add_step (lua_State *L, int t) {
   (void)t;
   Eventfd *e = lua_touserdata(L, 1);
-  uint64_t v = (uint64_t)lua_tointeger(L, 2);
-  size_t n;
-  int r = lipcsys_write(e->h.fd, &e->h.io, &v, sizeof v, &n);
-  if (r == -EAGAIN) return lipc_again(LIPC_OUT);
+  lua_Integer n = lua_tointeger(L, 2);
+  int r = lipcsys_eventfd_add(e->h.fd, &e->h.io, (uint64_t)n);
+  /* the kernel says ready as soon as there is room for 1: for more, try again after pauses */
+  if (r == -EAGAIN) return n == 1 ? lipc_again(LIPC_OUT) : lipc_pause(0);
   return lipc_result(L, "add", r);
 }
 static const struct lipc_op add_op = {"add", add_step, 0, NULL};

@@ -185,6 +185,10 @@ int lipcsys_abspath (const char *path, char *buf, size_t size);
 
 int lipcsys_eventfd (unsigned initial, bool semaphore, int *ret_fd);
 
+/* Adds without blocking, in whatever mode the descriptor is.  -EAGAIN when the sum would be too great.
+** In blocking mode another process that adds at the same moment can still make it block. */
+int lipcsys_eventfd_add (int fd, unsigned *io, uint64_t value);
+
 /* Whether an open descriptor is an eventfd. */
 bool lipcsys_iseventfd (int fd);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,6 +75,22 @@ static bool is_anonymous (int fd, const char *name) {
 }
 
 bool lipcsys_iseventfd (int fd) { return is_anonymous(fd, "[eventfd]"); }
+
+int lipcsys_eventfd_add (int fd, unsigned *io, uint64_t value) {
+  size_t n;
+  if (!(*io & LIPC_IO_NONBLOCK)) { /* poll knows only of room for 1, and there is no RWF_NOWAIT */
+    char path[48], line[128];
+    uint64_t count = 0;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    FILE *f = fopen(path, "re");
+    if (f == NULL) return -errno;
+    while (fgets(line, sizeof line, f) != NULL)
+      if (sscanf(line, "eventfd-count: %" SCNx64, &count) == 1) break;
+    fclose(f);
+    if (value > UINT64_MAX - 1 - count) return -EAGAIN;
+  }
+  return lipcsys_write(fd, io, &value, sizeof value, &n);
+}
 
 static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME};
 

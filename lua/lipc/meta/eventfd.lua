@@ -14,7 +14,7 @@ local eventfd = {}
 function eventfd.open(opts) end
 
 --- Takes over an eventfd that somebody else made; it keeps its flags and is closed with the object. A descriptor that is not
---- open or no eventfd is misuse. One in blocking mode is taken from with a deadline; `add` may block if the counter is full.
+--- open or no eventfd is misuse. One in blocking mode keeps every deadline too.
 ---@param fd integer
 ---@return lipc.eventfd eventfd
 function eventfd.fromfd(fd) end
