@@ -8,7 +8,6 @@ local messages = require "lipc.client.message"
 local arguments = require "lipc.client.check"
 local connection = require "lipc.client.connection"
 local credentials = require "lipc.broker.credentials"
-local headers = require "lipc.proto.headers"
 local nats_client = require "lipc.proto.nats_client"
 local parse_url = require("lipc.client.url").parse
 local subscription = require "lipc.client.subscription"
@@ -45,13 +44,7 @@ end
 
 -- ---- publishing ----
 
-local PUBLISH_OPTIONS = { reply = "string", headers = "table" }
-
-local function encode_headers(fields, name)
-  local ok, block = pcall(headers.encode, fields)
-  if not ok then error(("bad argument #4 to '%s' (option 'headers': %s)"):format(name, block), 3) end
-  return block
-end
+local PUBLISH_OPTIONS, encode_headers = arguments.PUBLISH_OPTIONS, arguments.headers
 
 function Client:publish(subject, data, options)
   if getmetatable(self) ~= Client then check(self, "publish") end
@@ -60,7 +53,7 @@ function Client:publish(subject, data, options)
   local reply, block
   if options then
     check_options(options, 4, "publish", PUBLISH_OPTIONS)
-    reply, block = options.reply, options.headers and encode_headers(options.headers, "publish")
+    reply, block = options.reply, encode_headers(options.headers, 4, "publish")
   end
   if not self.socket and self.state ~= "closed" then
     local ok, message, code = connection.offline(self, #data + #subject + 16)
@@ -165,7 +158,7 @@ function Client:request(subject, data, options)
   if type(options) == "table" then
     check_options(options, 4, "request", REQUEST_OPTIONS)
     timeout = options.timeout
-    block = options.headers and encode_headers(options.headers, "request")
+    block = encode_headers(options.headers, 4, "request")
   end
   timeout = check_timeout(timeout, 4, "request") or self.default_timeout
   if self.generation ~= forks() then connection.abandon(self) end
@@ -409,7 +402,7 @@ function client.connect(url, options)
   for name, value in pairs(options or {}) do settings[name] = value end
   if not url then
     local path, message, code = ipc.broker.default_path()
-    if not path then return nil, message, code end
+    if not path then return nil, (message:gsub("^socket%.runtimedir", "connect")), code end
     url = "unix://" .. path
   end
   local servers, problem = parse_url(url)

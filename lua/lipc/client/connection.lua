@@ -54,6 +54,12 @@ end
 -- What reading or writing says when the other side is gone.
 local GONE = { EOF = true, ECONNRESET = true, EPIPE = true }
 
+-- Of what the socket says, the reason: which server it is about the caller knows better.
+local function reason(server, message, code)
+  local hint = (code == "ENOENT" or code == "ECONNREFUSED") and " (is a broker running?)" or ""
+  return server.name .. ": " .. (message:match "^socket.*: (.-)$" or message) .. hint
+end
+
 -- The connection is gone: what the server said before may still be there, with its reason at the end.
 local function last_words(self, socket)
   local proto = self.proto
@@ -76,7 +82,7 @@ local function greet(self, socket, server, deadline)
     local data, message, code = socket:readsome(READ_SIZE, left)
     if not data then
       if GONE[code] then return nil, server.name .. ": the server closed the connection", "ECONNRESET" end
-      return nil, message, code
+      return nil, reason(server, message, code), code
     end
     if self.proto ~= proto or proto.state == "closed" then return nil, "closed", "ECANCELED" end
     local open = proto:feed(data)
@@ -88,7 +94,7 @@ local function greet(self, socket, server, deadline)
         socket:settimeout(math.max(0, deadline - now()))
         local ok
         ok, message, code = socket:write(greeting)
-        if not ok then return nil, message, code end
+        if not ok then return nil, reason(server, message, code), code end
         proto:wrote(#greeting)
       end
     end
@@ -109,7 +115,7 @@ local function try(self, server, deadline)
   else
     socket, message, code = ipc.socket.connect { host = server.host, port = server.port, nodelay = true, timeout = left }
   end
-  if not socket then return nil, message, code end
+  if not socket then return nil, reason(server, message, code), code end
   local ok
   ok, message, code = greet(self, socket, server, deadline)
   if not ok then

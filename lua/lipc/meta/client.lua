@@ -227,5 +227,5 @@ local Message = {}
 --- Answers.
 ---@param data string|number
 ---@param opts? lipc.client.publish.options
----@return true? ok, string? message, string? code "EDESTADDRREQ" nobody asked, and those of publish
+---@return true? ok, string? message, string? code "EDESTADDRREQ" nobody asked, "ECANCELED" the client is closed, and those of publish
 function Message:respond(data, opts) end
