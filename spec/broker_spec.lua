@@ -417,6 +417,25 @@ describe("broker", function()
       assert.matches("Authorization Violation", message)
     end)
 
+    it("does not show what is secret in tostring", function()
+      for _, options in ipairs { { token = "s3cret" }, { user = "u@s3cret", pass = "s3cret@/" }, {} } do
+        options.tcp = "127.0.0.1:0"
+        options.path = false
+        start(options)
+        local port = handle:url():match ":(%d+)$"
+        assert.equal(("lipc.broker.handle (nats://127.0.0.1:%d, process %d)"):format(port, handle:pid()), tostring(handle))
+        assert.matches("@", handle:url(), 1, true)
+        handle:stop()
+        assert.equal(("lipc.broker.handle (nats://127.0.0.1:%d, stopped)"):format(port), tostring(handle))
+        options.port = 0
+        local broker <close> = assert(ipc.broker.new(options):listen())
+        port = broker:url():match ":(%d+)$"
+        assert.equal(("lipc.broker (nats://127.0.0.1:%d, 0 connections)"):format(port), tostring(broker))
+      end
+      start { path = names.path "@.sock" }
+      assert.matches(handle:url(), tostring(handle), 1, true)
+    end)
+
     it("has a time limit", function()
       start { path = false, tcp = "127.0.0.1:0", token = "t", auth_timeout = 0.05 }
       local socket = nats.connect(handle:url "tcp")

@@ -187,19 +187,92 @@ describe("client", function()
     local c = connect()
     local sub = assert(c:subscribe "a")
     assert.equal("connected", c:status())
+    assert(c:publish("a", "x", { reply = "b" }))
+    local msg = assert(sub:next(SECONDS))
     assert.is_true(c:close())
     assert.is_true(c:close())
     assert.equal("closed", c:status())
-    for _, result in ipairs {
-      table.pack(c:publish("a", "x")), table.pack(c:subscribe "a"), table.pack(c:request("a", "x", 1)),
-      table.pack(c:flush(1)), table.pack(sub:next(1)),
+    for name, arguments in pairs {
+      publish = { "a", "x" }, subscribe = { "a" }, request = { "a", "x", 1 }, flush = { 1 }, run = { 1 }, inbox = {},
+      setvbuf = { "no" }, fd = {}, pollfd = {}, events = {}, timeout = {},
     } do
-      assert.is_nil(result[1])
-      assert.equal("ECANCELED", result[3], result[2])
+      assert.has_error(function() c[name](c, table.unpack(arguments)) end,
+        ("bad argument #1 to '%s' (closed client)"):format(name == "pollfd" and "fd" or name))
     end
-    assert.is_true(c:run(1))
+    assert.is_true(c:stop() and c:drain())
+    local answered, _, why = msg:respond "x" -- the function of a subscription cannot know
+    assert.is_nil(answered)
+    assert.equal("ECANCELED", why)
+    assert.equal(c, c:settimeout(1):onerror())
+    -- a reader sees the end
+    local none, _, code = sub:next(1)
+    assert.is_nil(none)
+    assert.equal("ECANCELED", code)
     for _ in sub:messages() do error "a message" end
+    assert.is_true(sub:close())
     assert.matches("^lipc%.client %(unix://.*, closed%)$", tostring(c))
+  end)
+
+  it("ends the waits of others when it is closed", function()
+    local loop <close> = assert(ipc.loop.new())
+    loop:wrap(function()
+      local c = connect()
+      local sub = assert(c:subscribe "a")
+      local waits = {
+        function() return sub:next(SECONDS) end, function() return c:request("a", "x", SECONDS) end,
+      }
+      for i, wait in ipairs(waits) do waits[i] = loop:wrap(function() return wait() end) end
+      local runner = loop:wrap(function() return c:run(SECONDS) end)
+      assert.equal("x", assert(sub:next(SECONDS)).data)
+      c:close()
+      for _, task in ipairs(waits) do
+        local _, none, _, code = task:join()
+        assert.is_nil(none)
+        assert.equal("ECANCELED", code)
+      end
+      assert.is_true((select(2, runner:join())))
+    end)
+    assert.is_true(loop:run())
+  end)
+
+  both("subscriptions have a timeout and an end of their own", function()
+    local c = connect():settimeout(SECONDS)
+    local sub = assert(c:subscribe "a")
+    assert.equal(sub, sub:settimeout(0.01))
+    assert.equal("ETIMEDOUT", (select(3, sub:next())))
+    assert.has_error(function() sub:settimeout(-1) end, "bad argument #2 to 'settimeout' (timeout in seconds expected)")
+    do
+      local inside <close> = sub
+      c:publish("a", "x")
+      assert.equal("x", assert(inside:next(SECONDS)).data)
+    end
+    assert.equal("EOF", (select(3, sub:next(SECONDS))))
+    assert.is_true(sub:close())
+    assert.is_true(sub:close())
+  end)
+
+  it("goes into a set of descriptors", function()
+    local set <close> = assert(ipc.poll.open())
+    local c, other = connect(), connect()
+    local got = 0
+    assert(c:subscribe("a", function() got = got + 1 end))
+    local sub = assert(c:subscribe "b")
+    assert.is_true(c:flush(SECONDS))
+    assert.is_nil(c:timeout())
+    assert.equal(c:fd(), c:pollfd())
+    assert.equal("r", c:events())
+    assert(set:add(c:pollfd(), c:events()))
+    assert.equal("ETIMEDOUT", (select(3, set:wait(0))))
+    other:publish("a", "1")
+    other:publish("b", "2")
+    while got == 0 or sub:pending() == 0 do
+      assert.equal(1, set:wait(SECONDS))
+      assert.equal(c:fd(), (set:ready(1)))
+      assert.is_true(c:run(0))
+    end
+    assert.equal(0, c:timeout()) -- the other one waits to be taken
+    assert.equal("2", assert(sub:next(0)).data)
+    assert.is_nil(c:timeout())
   end)
 
   it("closes at the end of its block, also by an error", function()
@@ -371,73 +444,5 @@ describe("client", function()
     assert.equal("own", assert(sub:next(SECONDS)).data)
     c:publish("a", "parent")
     assert.equal("parent", assert(sub:next(SECONDS)).data)
-  end)
-
-  describe("connect", function()
-    it("fails with what the last server said", function()
-      local c, message, code = ipc.connect "unix:///nonexistent/x.sock"
-      assert.is_nil(c)
-      assert.equal("ENOENT", code)
-      assert.matches("/nonexistent/x.sock", message, 1, true)
-      c, message, code = ipc.connect((handle:url "tcp":gsub("//%x+@", "//wrong@")))
-      assert.is_nil(c)
-      assert.equal("EACCES", code, message)
-    end)
-
-    it("fails where something else answers, or nothing", function()
-      local loop <close> = assert(ipc.loop.new())
-      local path = names.path ".sock"
-      local listener <close> = assert(ipc.socket.listen { path = path })
-      loop:wrap(function()
-        for _, text in ipairs { "HTTP/1.0 400 Bad Request\r\n\r\n", 'INFO {"tls_required":true}\r\n', "INFO {\r\n", "" } do
-          local s = assert(listener:accept(SECONDS))
-          s:write(text)
-          s:shutdown "w"
-          s:settimeout(SECONDS):read "a"
-          s:close()
-        end
-        local s = assert(listener:accept(SECONDS)) -- says nothing
-        s:settimeout(SECONDS):read "a"
-        s:close()
-      end)
-      loop:wrap(function()
-        for _, expected in ipairs { "EPROTO", "ENOTSUP", "EPROTO", "ECONNRESET" } do
-          local c, message, code = ipc.connect("unix://" .. path, { timeout = SECONDS })
-          assert.is_nil(c)
-          assert.equal(expected, code, message)
-        end
-        local c, _, code = ipc.connect("unix://" .. path, { timeout = 0.02 })
-        assert.is_nil(c)
-        assert.equal("ETIMEDOUT", code)
-      end)
-      assert.is_true(loop:run())
-    end)
-
-    it("reports misuse by name", function()
-      assert.has_error(function() ipc.connect(1) end, "bad argument #1 to 'connect' (URL expected, got number)")
-      assert.has_error(function() ipc.connect "http://x" end, "bad argument #1 to 'connect' (unknown scheme 'http')")
-      assert.has_error(function() ipc.connect "nats://x:99999" end, "bad argument #1 to 'connect' (no such port)")
-      assert.has_error(function() ipc.connect "unix://x" end,
-        "bad argument #1 to 'connect' (an absolute path is needed: unix:///path)")
-      assert.has_error(function() ipc.connect("nats://x", { foo = 1 }) end,
-        "bad argument #2 to 'connect' (unknown option 'foo')")
-      assert.has_error(function() ipc.connect("nats://x", { timeout = "1" }) end,
-        "bad argument #2 to 'connect' (option 'timeout': number, not negative, expected, got string)")
-      local c = connect()
-      assert.has_error(function() c:publish(nil, "x") end, "bad argument #2 to 'publish' (string expected, got nil)")
-      assert.has_error(function() c:publish("a", {}) end, "bad argument #3 to 'publish' (string expected, got table)")
-      assert.has_error(function() c.publish(1, "a", "x") end,
-        "bad argument #1 to 'publish' (lipc.client expected, got number)")
-      assert.has_error(function() c:subscribe("a", 1) end, "bad argument #3 to 'subscribe' (table expected, got number)")
-      assert.has_error(function() c:request("a", "x", -1) end,
-        "bad argument #4 to 'request' (timeout in seconds expected)")
-      local ok, message, code = c:publish("a b", "x")
-      assert.is_nil(ok)
-      assert.equal("EINVAL", code)
-      assert.equal("client:publish a b: a subject has no blanks", message)
-      ok, message, code = c:subscribe "a..b"
-      assert.is_nil(ok)
-      assert.equal("EINVAL", code, message)
-    end)
   end)
 end)

@@ -212,7 +212,9 @@ end
 
 function Broker:__tostring()
   if self.stopped then return "lipc.broker (stopped)" end
-  return ("lipc.broker (%s, %d connections)"):format(table.concat(self:urls(), ", "), self.connection_count)
+  local urls = self:urls()
+  for i, url in ipairs(urls) do urls[i] = listener.public(url) end
+  return ("lipc.broker (%s, %d connections)"):format(table.concat(urls, ", "), self.connection_count)
 end
 
 -- ---- functions ----

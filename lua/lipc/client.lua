@@ -8,7 +8,6 @@ local messages = require "lipc.client.message"
 local arguments = require "lipc.client.check"
 local connection = require "lipc.client.connection"
 local credentials = require "lipc.broker.credentials"
-local headers = require "lipc.proto.headers"
 local nats_client = require "lipc.proto.nats_client"
 local parse_url = require("lipc.client.url").parse
 local subscription = require "lipc.client.subscription"
@@ -34,15 +33,18 @@ local function check(self, name)
   error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
 end
 
+-- Closed by its user, it is of no use any more; one that lost its last connection still says so.
+local function check_open(self, name)
+  if getmetatable(self) == Client then
+    if not self.closed_by_caller then return end
+    error(("bad argument #1 to '%s' (closed client)"):format(name), 3)
+  end
+  error(("bad argument #1 to '%s' (lipc.client expected, got %s)"):format(name, type(self)), 3)
+end
+
 -- ---- publishing ----
 
-local PUBLISH_OPTIONS = { reply = "string", headers = "table" }
-
-local function encode_headers(fields, name)
-  local ok, block = pcall(headers.encode, fields)
-  if not ok then error(("bad argument #4 to '%s' (option 'headers': %s)"):format(name, block), 3) end
-  return block
-end
+local PUBLISH_OPTIONS, encode_headers = arguments.PUBLISH_OPTIONS, arguments.headers
 
 function Client:publish(subject, data, options)
   if getmetatable(self) ~= Client then check(self, "publish") end
@@ -51,7 +53,7 @@ function Client:publish(subject, data, options)
   local reply, block
   if options then
     check_options(options, 4, "publish", PUBLISH_OPTIONS)
-    reply, block = options.reply, options.headers and encode_headers(options.headers, "publish")
+    reply, block = options.reply, encode_headers(options.headers, 4, "publish")
   end
   if not self.socket and self.state ~= "closed" then
     local ok, message, code = connection.offline(self, #data + #subject + 16)
@@ -60,6 +62,7 @@ function Client:publish(subject, data, options)
   local proto = self.proto
   local ok, message, code = proto:publish(subject, data, reply, block)
   if not ok then
+    check_open(self, "publish")
     if self.state == "closed" then message, code = self.close_message, self.close_code end
     return fail("publish", subject, message, code)
   end
@@ -71,7 +74,7 @@ function Client:publish(subject, data, options)
 end
 
 function Client:setvbuf(mode, size)
-  check(self, "setvbuf")
+  check_open(self, "setvbuf")
   if mode ~= "no" and mode ~= "full" then error("bad argument #2 to 'setvbuf' (\"no\" or \"full\" expected)", 2) end
   if size ~= nil and (math.type(size) ~= "integer" or size < 1) then
     error("bad argument #3 to 'setvbuf' (positive integer expected)", 2)
@@ -90,7 +93,7 @@ end
 local SUBSCRIBE_OPTIONS = { queue = "string", max = "number" }
 
 function Client:subscribe(subject, options, fn)
-  check(self, "subscribe")
+  check_open(self, "subscribe")
   check_string(subject, 2, "subscribe")
   if fn == nil and type(options) == "function" then options, fn = nil, options end
   options = check_options(options, 3, "subscribe", SUBSCRIBE_OPTIONS)
@@ -148,16 +151,16 @@ end
 local REQUEST_OPTIONS = { headers = "table", timeout = "number" }
 
 function Client:request(subject, data, options)
-  check(self, "request")
+  check_open(self, "request")
   check_string(subject, 2, "request")
   data = check_string(data, 3, "request")
   local timeout, block = options, nil
   if type(options) == "table" then
     check_options(options, 4, "request", REQUEST_OPTIONS)
     timeout = options.timeout
-    block = options.headers and encode_headers(options.headers, "request")
+    block = encode_headers(options.headers, 4, "request")
   end
-  timeout = check_timeout(timeout, 4, "request") or self.timeout
+  timeout = check_timeout(timeout, 4, "request") or self.default_timeout
   if self.generation ~= forks() then connection.abandon(self) end
   local waiter = {}
   local token, message, code = self.proto:request(subject, data, block, function (to, reply, answer, header)
@@ -182,7 +185,9 @@ function Client:request(subject, data, options)
   self:_send()
   self:_wait(waiter, timeout == huge and huge or now() + timeout)
   if waiter.message then return waiter.message end
-  if waiter.problem then return fail("request", subject, waiter.problem, waiter.code) end
+  if waiter.problem and (self.state ~= "closed" or waiter.code ~= "ECONNRESET") then
+    return fail("request", subject, waiter.problem, waiter.code)
+  end
   if self.state == "closed" then
     return fail("request", subject, self.close_message or "closed", self.close_code or "ECANCELED")
   end
@@ -190,15 +195,15 @@ function Client:request(subject, data, options)
 end
 
 function Client:inbox()
-  check(self, "inbox")
+  check_open(self, "inbox")
   return self.proto:new_inbox()
 end
 
 -- ---- the whole ----
 
 function Client:flush(timeout)
-  check(self, "flush")
-  timeout = check_timeout(timeout, 2, "flush") or self.timeout
+  check_open(self, "flush")
+  timeout = check_timeout(timeout, 2, "flush") or self.default_timeout
   local deadline = timeout == huge and huge or now() + timeout
   while self.state ~= "closed" do
     local waiter = {}
@@ -233,7 +238,7 @@ function Client:flush(timeout)
 end
 
 function Client:run(seconds)
-  check(self, "run")
+  check_open(self, "run")
   seconds = check_timeout(seconds, 2, "run")
   local deadline = seconds and seconds < huge and now() + seconds or huge
   if not current_task() then dispatch(self) end
@@ -258,7 +263,7 @@ end
 
 function Client:drain(timeout)
   check(self, "drain")
-  timeout = check_timeout(timeout, 2, "drain") or self.timeout
+  timeout = check_timeout(timeout, 2, "drain") or self.default_timeout
   local deadline = timeout == huge and huge or now() + timeout
   if self.state == "closed" then return true end
   self.draining = true
@@ -294,6 +299,29 @@ function Client:status()
   return self.state
 end
 
+-- For pollers other than the loop.
+
+function Client:fd()
+  check_open(self, "fd")
+  if self.number then return self.number end
+  return fail("fd", self.server.name, "no connection", "ENOTCONN")
+end
+
+Client.pollfd = Client.fd
+
+function Client:events()
+  check_open(self, "events")
+  return self.proto.pending > 0 and "rw" or "r"
+end
+
+-- Not the getter of settimeout.
+function Client:timeout()
+  check_open(self, "timeout")
+  if self.held > 0 or self.reports[1] or self.failures[1] or self.state == "closed" then return 0 end
+  if self.socket then return nil end
+  return math.max(0, self.next_attempt - now())
+end
+
 function Client:stats()
   check(self, "stats")
   return {
@@ -309,7 +337,7 @@ end
 
 function Client:settimeout(seconds)
   check(self, "settimeout")
-  self.timeout = check_timeout(seconds, 2, "settimeout") or huge
+  self.default_timeout = check_timeout(seconds, 2, "settimeout") or huge
   return self
 end
 
@@ -325,9 +353,10 @@ end
 function Client:close(timeout)
   if getmetatable(self) ~= Client then check(self, "close") end
   check_timeout(timeout, 2, "close")
-  if self.state == "closed" then return true end
-  if self.generation ~= forks() then
+  if self.closed_by_caller then return true end
+  if self.state == "closed" or self.generation ~= forks() then
     connection.abandon(self)
+    self.closed_by_caller = true
     return true
   end
   local lost = self.proto.pending > 0 and not self.socket
@@ -373,7 +402,7 @@ function client.connect(url, options)
   for name, value in pairs(options or {}) do settings[name] = value end
   if not url then
     local path, message, code = ipc.broker.default_path()
-    if not path then return nil, message, code end
+    if not path then return nil, (message:gsub("^socket%.runtimedir", "connect")), code end
     url = "unix://" .. path
   end
   local servers, problem = parse_url(url)
@@ -383,7 +412,7 @@ function client.connect(url, options)
 
   local self = setmetatable({
     options = settings, servers = servers, next_server = 1, state = "connecting", generation = forks(),
-    timeout = huge, threshold = 0, held = 0, held_bytes = 0, asking = 0, waiting = 0, functions = 0, leaving = 0,
+    default_timeout = huge, threshold = 0, held = 0, held_bytes = 0, asking = 0, waiting = 0, functions = 0, leaving = 0,
     subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, reports = {},
     failures = {}, disconnects = 0, reconnects = 0,
     attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,

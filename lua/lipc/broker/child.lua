@@ -2,6 +2,7 @@
 -- sends it SIGTERM then, and a pipe from the parent ends too.    SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local public = require("lipc.broker.listener").public
 
 local forks = require("lipc.core").wait().forks
 
@@ -153,7 +154,7 @@ function Handle:__close()
 end
 
 function Handle:__tostring()
-  return ("lipc.broker.handle (%s, %s)"):format(self.addresses[1], self.life and "process " .. self:pid() or "stopped")
+  return ("lipc.broker.handle (%s, %s)"):format(public(self.addresses[1]), self.life and "process " .. self:pid() or "stopped")
 end
 
 return { start = start }

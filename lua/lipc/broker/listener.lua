@@ -70,6 +70,13 @@ local function open_tcp(options)
   return self
 end
 
+---A URL without what is secret in it, for messages.
+---@param url string
+---@return string
+function listener.public(url)
+  return (url:gsub("^nats://.*@", "nats://"))
+end
+
 ---Opens what the options ask for.
 ---@param options table
 ---@return table[]? listeners, string? message, string? code

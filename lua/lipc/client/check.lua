@@ -1,6 +1,8 @@
 -- check.lua - arguments of the client's methods; internal.  Levels of errors are those of a method that calls these.
 -- SPDX-License-Identifier: MIT
 
+local headers = require "lipc.proto.headers"
+
 local check = {}
 
 function check.timeout(timeout, arg, name)
@@ -40,8 +42,22 @@ function check.options(options, arg, name, known)
   return options
 end
 
+-- What a message to be published may have.
+check.PUBLISH_OPTIONS = { reply = "string", headers = "table" }
+
+---Encodes headers.
+---@return string? block
+function check.headers(fields, arg, name)
+  if not fields then return nil end
+  local ok, block = pcall(headers.encode, fields)
+  if not ok then error(("bad argument #%d to '%s' (option 'headers': %s)"):format(arg, name, block), 3) end
+  return block
+end
+
 ---What the world has refused: nil, message, code.
 function check.fail(operation, object, message, code)
+  local prefix = object .. ": "
+  if message:sub(1, #prefix) == prefix then message = message:sub(#prefix + 1) end
   return nil, ("client:%s %s: %s"):format(operation, object, message), code
 end
 

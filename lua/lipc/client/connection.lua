@@ -42,7 +42,7 @@ local function introduce(self, loop)
   if not socket or not loop.poller or self.known_socket == socket and self.known_loop == loop then return end
   self.known_socket, self.known_loop = socket, loop
   loop.poller:add(socket, "r")
-  loop.poller:add(self.fd, "r")
+  loop.poller:add(self.number, "r")
 end
 
 -- Establishing
@@ -53,6 +53,12 @@ end
 
 -- What reading or writing says when the other side is gone.
 local GONE = { EOF = true, ECONNRESET = true, EPIPE = true }
+
+-- Of what the socket says, the reason: which server it is about the caller knows better.
+local function reason(server, message, code)
+  local hint = (code == "ENOENT" or code == "ECONNREFUSED") and " (is a broker running?)" or ""
+  return server.name .. ": " .. (message:match "^socket.*: (.-)$" or message) .. hint
+end
 
 -- The connection is gone: what the server said before may still be there, with its reason at the end.
 local function last_words(self, socket)
@@ -76,7 +82,7 @@ local function greet(self, socket, server, deadline)
     local data, message, code = socket:readsome(READ_SIZE, left)
     if not data then
       if GONE[code] then return nil, server.name .. ": the server closed the connection", "ECONNRESET" end
-      return nil, message, code
+      return nil, reason(server, message, code), code
     end
     if self.proto ~= proto or proto.state == "closed" then return nil, "closed", "ECANCELED" end
     local open = proto:feed(data)
@@ -88,7 +94,7 @@ local function greet(self, socket, server, deadline)
         socket:settimeout(math.max(0, deadline - now()))
         local ok
         ok, message, code = socket:write(greeting)
-        if not ok then return nil, message, code end
+        if not ok then return nil, reason(server, message, code), code end
         proto:wrote(#greeting)
       end
     end
@@ -109,7 +115,7 @@ local function try(self, server, deadline)
   else
     socket, message, code = ipc.socket.connect { host = server.host, port = server.port, nodelay = true, timeout = left }
   end
-  if not socket then return nil, message, code end
+  if not socket then return nil, reason(server, message, code), code end
   local ok
   ok, message, code = greet(self, socket, server, deadline)
   if not ok then
@@ -118,7 +124,7 @@ local function try(self, server, deadline)
     return nil, message, code
   end
   socket:settimeout(0)
-  self.socket, self.fd = socket, socket:fd()
+  self.socket, self.number = socket, socket:fd()
   self.server = server
   self.state = self.draining and "draining" or "connected"
   -- At the end of the state finalisers run in the reverse order of creation: this one while the socket still lives.
@@ -164,7 +170,7 @@ function connection.lost(self, message, code)
     message, code = last_words(self, socket)
     if self.socket ~= socket then return end
   end
-  self.socket, self.fd, self.chunk, self.known_socket = nil, nil, nil, nil
+  self.socket, self.number, self.chunk, self.known_socket = nil, nil, nil, nil
   socket:close()
   if self.state == "closed" then return end
   self.disconnects = self.disconnects + 1
@@ -184,7 +190,7 @@ function connection.finish(self, message, code)
   if self.state == "closed" then return end
   self.state = "closed"
   local socket = self.socket
-  self.socket, self.fd, self.chunk, self.guard = nil, nil, nil, nil
+  self.socket, self.number, self.chunk, self.guard = nil, nil, nil, nil
   if socket then socket:close() end
   self.close_message, self.close_code = message, code
   self.proto:close(message)
@@ -249,7 +255,7 @@ local function write_task(self)
     if self.socket then
       local all = write_some(self)
       if all then break end
-      if all == false then loop.wait(self.fd, "w", nil) end
+      if all == false then loop.wait(self.number, "w", nil) end
     elseif self.connecting or self.reader then
       break -- whoever connects calls us again
     else
@@ -313,7 +319,7 @@ function connection.push(self)
         want_writer(self, task.loop)
         return true
       else
-        task.loop.wait(self.fd, "w", nil)
+        task.loop.wait(self.number, "w", nil)
       end
     end
   end
@@ -366,7 +372,7 @@ local function read_task(self)
     elseif self:_full() then
       loop.wait(nil, nil, nil) -- who takes messages wakes us
     else
-      loop.wait(self.fd, "r", next_ping)
+      loop.wait(self.number, "r", next_ping)
       if self.socket and self:_interested() then
         connection.read_some(self, 0)
         if now() >= next_ping then
@@ -437,7 +443,7 @@ end
 function connection.abandon(self)
   if self.state ~= "closed" then
     local socket = self.socket
-    self.socket, self.fd, self.chunk, self.guard = nil, nil, nil, nil
+    self.socket, self.number, self.chunk, self.guard = nil, nil, nil, nil
     self.reader, self.writer, self.watcher_loop = nil, nil, nil
     if socket then socket:close() end
     self.state = "closed"
@@ -462,7 +468,7 @@ function connection.finish_writing(self, deadline)
     if all and done then return true end
     local task = current_task()
     if all ~= nil and task then
-      task.loop.wait(self.fd, all and "r" or "rw", deadline)
+      task.loop.wait(self.number, all and "r" or "rw", deadline)
       if self.socket and not (all and done) then connection.read_some(self, 0) end
     elseif all ~= nil then
       connection.read_some(self, math.min(SLICE, math.max(0, deadline - now())))

@@ -1,6 +1,7 @@
 -- message.lua - what a subscription receives.  subject, data and reply are fields; headers are decoded when they are first
 -- asked for.    SPDX-License-Identifier: MIT
 
+local arguments = require "lipc.client.check"
 local headers = require "lipc.proto.headers"
 
 local methods = {}
@@ -32,10 +33,17 @@ end
 ---Answers a request.
 function methods:respond(data, options)
   check(self, "respond")
+  data = arguments.string(data, 2, "respond")
+  arguments.options(options, 3, "respond", arguments.PUBLISH_OPTIONS)
+  arguments.headers(options and options.headers, 3, "respond")
   if not self.reply then
     return nil, "message:respond " .. self.subject .. ": nobody asked (no reply subject)", "EDESTADDRREQ"
   end
-  return getmetatable(self).client:publish(self.reply, data, options)
+  local client = getmetatable(self).client
+  if client.closed_by_caller then return nil, "message:respond " .. self.subject .. ": client closed", "ECANCELED" end
+  local ok, message, code = client:publish(self.reply, data, options)
+  if ok then return true end
+  return nil, (message:gsub("^client:publish", "message:respond")), code
 end
 
 ---The metatable of the messages of one client: a field less in each of them.

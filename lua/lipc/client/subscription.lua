@@ -151,7 +151,7 @@ end
 function Subscription:next(timeout)
   check(self, "next")
   if self.fn then error("bad argument #1 to 'next' (a function gets these messages)", 2) end
-  timeout = check_timeout(timeout, 2, "next") or self.client.timeout
+  timeout = check_timeout(timeout, 2, "next") or self.default_timeout or self.client.default_timeout
   local message = take(self)
   if message then return hand(self, message) end
   local deadline = timeout == huge and huge or nil
@@ -206,6 +206,20 @@ function Subscription:unsubscribe(max)
   return client:_send()
 end
 
+function Subscription:close()
+  check(self, "close")
+  self:unsubscribe()
+  return true
+end
+
+Subscription.__close = Subscription.close
+
+function Subscription:settimeout(seconds)
+  check(self, "settimeout")
+  self.default_timeout = check_timeout(seconds, 2, "settimeout") or huge
+  return self
+end
+
 function Subscription:pending()
   check(self, "pending")
   return self.tail > 0 and self.tail - self.head + 1 - self.gaps or 0
@@ -215,6 +229,5 @@ function Subscription:__tostring()
   return ("lipc.subscription (%s%s)"):format(self.subject, self.ended and ", ended" or "")
 end
 
-Subscription.__close = function (self) self:unsubscribe() end
 
 return subscription

@@ -78,7 +78,7 @@ function Broker:stop() end
 ---@return true
 function Broker:close() end
 
---- Where it listens; the URL of TCP has the token or password in it.
+--- Where it listens; the URL of TCP has the token or password in it, `tostring` of the object has not.
 ---@return string[]
 function Broker:urls() end
 
@@ -107,7 +107,7 @@ function Broker:stats() end
 ---@class lipc.broker.handle
 local Handle = {}
 
---- Where it listens; the URL of TCP has the token or password in it.
+--- Where it listens; the URL of TCP has the token or password in it, `tostring` of the object has not.
 ---@return string[]
 function Handle:urls() end
 

@@ -17,6 +17,13 @@
 --- function `warn` is called, silent unless the script or its user turns warnings on (`warn "@on"`, `lua -W`), and the next `flush`
 --- reports it. `stats` counts.
 ---
+--- A client that its user has closed is of no use any more: its methods raise "closed client", but for `close`, `drain`, `stop` and
+--- those that only tell or set something. Whoever waits while another task closes it gets "ECANCELED"; so do readers of its
+--- subscriptions, before and after. One that has lost its last connection returns the reason.
+---
+--- For a poller or event loop other than `ipc.loop`: wait for `pollfd()` to be ready for `events()`, at most `timeout()` seconds,
+--- then call `run(0)`, which calls the functions, and `next(0)` of subscriptions without one. Ask for all three anew each time.
+---
 --- A client belongs to the process that made it. In a forked child it is closed ("ENOTCONN"): connect anew there.
 ---@class lipc.client.module
 local client = {}
@@ -56,7 +63,7 @@ local Client = {}
 ---@param subject string without blanks, empty tokens and wildcards
 ---@param data string|number
 ---@param opts? lipc.client.publish.options
----@return true? ok, string? message, string? code "EINVAL" the subject, "EMSGSIZE" more than the server's max_payload, "ENOBUFS" no connection and the buffer is full, "ENOTSUP" headers, "ECANCELED" closed, "ENOTCONN" after fork
+---@return true? ok, string? message, string? code "EINVAL" the subject, "EMSGSIZE" more than the server's max_payload, "ENOBUFS" no connection and the buffer is full, "ENOTSUP" headers, "ECANCELED" closed meanwhile, "ENOTCONN" after fork, or why the last connection ended
 function Client:publish(subject, data, opts) end
 
 ---@class lipc.client.publish.options
@@ -124,6 +131,23 @@ function Client:drain(timeout) end
 ---@return "connected"|"reconnecting"|"draining"|"closed"
 function Client:status() end
 
+--- The descriptor of its connection. It is the client's: do not read, write or close it.
+---@return integer? fd, string? message, string? code "ENOTCONN": there is no connection at the moment
+function Client:fd() end
+
+--- The same, by the name under which pollers ask. Another connection has another descriptor.
+---@return integer? fd, string? message, string? code "ENOTCONN": there is no connection at the moment
+function Client:pollfd() end
+
+--- What to wait for.
+---@return "r"|"rw" events
+function Client:events() end
+
+--- The poller's question, not the getter of settimeout: 0 while messages wait to be taken, the time until the next attempt to
+--- connect while there is no connection.
+---@return number? seconds nil: as long as you like
+function Client:timeout() end
+
 --- Counters, since the client was made or of this moment.
 ---@return lipc.client.stats
 function Client:stats() end
@@ -179,6 +203,15 @@ function Subscription:messages(timeout) end
 ---@return true
 function Subscription:unsubscribe(max) end
 
+--- The same as `unsubscribe()`; a second time does nothing. So does the end of a block: `local sub <close>`.
+---@return true
+function Subscription:close() end
+
+--- Sets the timeout that `next` and `messages` use when they are given none; initially that of the client.
+---@param seconds? number nil: for ever
+---@return lipc.subscription self
+function Subscription:settimeout(seconds) end
+
 --- How many messages wait to be taken.
 ---@return integer
 function Subscription:pending() end
@@ -194,5 +227,5 @@ local Message = {}
 --- Answers.
 ---@param data string|number
 ---@param opts? lipc.client.publish.options
----@return true? ok, string? message, string? code "EDESTADDRREQ" nobody asked, and those of publish
+---@return true? ok, string? message, string? code "EDESTADDRREQ" nobody asked, "ECANCELED" the client is closed, and those of publish
 function Message:respond(data, opts) end
