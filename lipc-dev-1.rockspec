@@ -7,11 +7,11 @@ source = {
 description = {
   summary = "Every way processes talk to each other, as Lua objects",
   detailed = [[
-Pipes, FIFOs, sockets, message queues, shared memory, semaphores, locks, signals and child
+Pipes, FIFOs, sockets, signals, timers and child
 processes as Lua objects of one shape, each wait with a deadline; and over them brokered messaging
 in pure Lua that speaks the NATS client protocol.]],
   license = "MIT",
-  labels = { "ipc", "process", "pipe", "socket", "shared-memory", "messaging", "posix" },
+  labels = { "ipc", "process", "pipe", "socket", "messaging", "posix" },
 }
 supported_platforms = { "unix" }
 dependencies = {
