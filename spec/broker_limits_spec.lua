@@ -45,6 +45,55 @@ describe("broker", function()
       d:close()
     end)
 
+    it("pauses accepting while descriptors are short, and serves those that it has", function()
+      local path = names.path ".sock"
+      local said, say = assert(ipc.pipe.open())
+      local life_child, life = assert(ipc.pipe.open())
+      local process <close> = assert(ipc.process.fork(function()
+        said:close()
+        life:close()
+        local loop <close> = assert(ipc.loop.new())
+        local broker = assert(ipc.broker.new { path = path }:wrap(loop))
+        assert(say:write "listening\n")
+        loop:wrap(function()
+          local before -- the last look at which there was no pause yet
+          local patience = ipc.now() + SECONDS / 2
+          while broker:stats().accept_pauses == 0 do
+            assert(ipc.now() < patience, "no pause")
+            before = ipc.now()
+            ipc.sleep(0.001)
+          end
+          local deadline = ipc.now() + SECONDS / 2
+          while broker:stats().accept_pauses < 4 and ipc.now() < deadline do ipc.sleep(0.001) end
+          -- each is twice as long as the one before: three have passed
+          assert(ipc.now() - before >= 0.02 + 0.04 + 0.08, "no pauses, but a busy loop")
+          assert(say:write "paused\n")
+          life_child:readsome(1)
+          broker:stop()
+        end)
+        loop:run()
+      end, { limits = { nofile = 48 }, pdeathsig = "SIGKILL", kill_on_close = true }))
+      say:close()
+      life_child:close()
+      said:settimeout(SECONDS)
+      assert.equal("listening", said:read())
+      local first = nats.open("unix://" .. path)
+      local others = {}
+      for i = 1, 60 do others[i] = assert(ipc.socket.connect { path = path, timeout = SECONDS }) end
+      assert.equal("paused", said:read())
+      nats.sync(first)
+      for _, socket in ipairs(others) do socket:close() end
+      nats.sync(first)
+      local last = nats.open("unix://" .. path)
+      nats.sync(last)
+      first:close()
+      last:close()
+      life:close()
+      said:close()
+      local status = assert(process:wait(SECONDS))
+      assert.is_true(status.ok, status.error)
+    end)
+
     it("its own descriptors: what cannot be opened is reported by code", function()
       start {}
       local process <close> = assert(ipc.process.fork(function()
@@ -120,5 +169,30 @@ describe("broker", function()
       assert.is_true(assert(process:wait(SECONDS)).ok)
       process:close()
     end)
+  end)
+
+  it("answers a PING while a publisher floods", function()
+    start {}
+    local publishers = {}
+    for i = 1, 2 do
+      publishers[i] = assert(ipc.process.fork(function()
+        local s = nats.open(handle:url())
+        local flood = ("PUB flood 2\r\nhi\r\n"):rep(4000)
+        while s:write(flood) do end
+      end))
+    end
+    local reader, other = connect(), connect()
+    assert(reader:write "SUB flood 1\r\n")
+    for _ = 1, 50 do
+      assert(assert(reader:read "L"):find "^MSG flood 1 2\r\n$") -- they still do
+      assert.equal("hi\r\n", reader:read "L")
+      nats.sync(other)
+    end
+    for _, process in ipairs(publishers) do
+      assert.is_false(process:status())
+      assert(process:kill "SIGKILL")
+      assert(process:wait(SECONDS))
+      process:close()
+    end
   end)
 end)
