@@ -459,4 +459,27 @@ describe("stream", function()
     back:close()
     p:close()
   end)
+
+  it("goes on with the flush of a line that had to wait", function()
+    local filled = 0
+    w:settimeout(0)
+    repeat
+      local ok, _, _, part = w:write(("x"):rep(4096))
+      filled = filled + (ok and 4096 or part)
+    until not ok
+    w:setvbuf("line", 8192)
+    w:settimeout(SOON)
+    local loop <close> = ipc.loop.new()
+    local written = false
+    loop:wrap(function()
+      assert.equal(w, w:write "a line\n")
+      written = true
+    end)
+    loop:step(0)
+    assert.is_false(written) -- all of it is in the buffer, and waits
+    loop:wrap(function() assert.equal(filled, #r:read(filled)) end)
+    loop:run()
+    assert.is_true(written)
+    assert.equal("a line\n", r:readsome(100, SOON))
+  end)
 end)

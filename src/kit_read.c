@@ -9,15 +9,6 @@
 #define FIRSTBUF 16384 /* of the read buffer */
 #define KEEPBUF  65536 /* an empty read buffer larger than this is given back */
 
-Stream *lipc_stream_check (lua_State *L, unsigned dir) {
-  Stream *s = lipc_checkopen(L, 1);
-  if (!(s->h.access & dir))
-    luaL_argerror(L, 1,
-                  lua_pushfstring(L, "%s is not open for %s", s->h.cls->label,
-                                  dir == LIPC_IN ? "reading" : "writing"));
-  return s;
-}
-
 /* Room for at least `more` bytes behind what is there. */
 static void make_room (lua_State *L, Stream *s, size_t more) {
   size_t have = s->rend - s->rpos;
@@ -314,7 +305,7 @@ static int lines_next_L (lua_State *L) {
 
 /* s:lines(...) -> iterator over read(...): nil at the end; an error or a timeout raises */
 static int l_stream_lines (lua_State *L) {
-  lipc_stream_check(L, LIPC_IN);
+  lipc_checkaccess(L, LIPC_IN);
   if (lua_gettop(L) == 1) lua_pushliteral(L, "l");
   int n = lua_gettop(L) - 1;
   luaL_argcheck(L, n <= 250, 252, "too many formats");

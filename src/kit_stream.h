@@ -29,9 +29,6 @@ typedef struct Stream {
 ** A class takes those of the directions it can have. */
 extern const luaL_Reg lipc_stream_reads[], lipc_stream_writes[];
 
-/* The stream at index 1, which must be open for that direction. */
-Stream *lipc_stream_check (lua_State *L, unsigned dir);
-
 /* Whether an operation may be tried here and now, without the driver. */
 static inline bool lipc_stream_isplain (const Stream *s, unsigned dir) {
   return s->h.gate[dir == LIPC_OUT].owner == NULL &&

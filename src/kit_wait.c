@@ -318,22 +318,14 @@ int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t) {
   return first(L, op, t, lua_touserdata(L, 1));
 }
 
-/* Misuse: says what is wrong with the object. */
-static void bad_object (lua_State *L, const struct lipc_op *op) {
-  const struct lipc_handle *h = lipc_checkopen(L, 1);
-  luaL_argerror(L, 1,
-                lua_pushfstring(L, "%s is not open for %s", h->cls->label,
-                                op->owns == LIPC_IN ? "reading" : "writing"));
-}
-
 int lipc_drive (lua_State *L, const struct lipc_op *op, int t) {
   lua_settop(L, t);
-  /* as lipc_checkopen does, but the metatable may stay: it lies in the slot at t+1 */
+  /* as lipc_checkaccess does, but the metatable may stay: it lies in the slot at t+1 */
   struct lipc_handle *h = lua_touserdata(L, 1);
   if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)) || !lipc_isopen(h) ||
       (op->owns & ~h->access) != 0) {
     lua_settop(L, t);
-    bad_object(L, op);
+    lipc_checkaccess(L, op->owns); /* says what is wrong */
   }
   return first(L, op, t, h);
 }

@@ -96,7 +96,8 @@ static int write_direct (lua_State *L, Stream *s, int t, size_t done, size_t tot
 
 /* Through the buffer; what does not fit into an empty buffer goes straight. */
 static int write_buffered (lua_State *L, Stream *s, int t, size_t done, size_t total) {
-  bool line = false;
+  /* all of it was buffered by an earlier attempt: what goes on is the flush of a line */
+  bool line = done > 0 && done == total;
   own_buffer(s);
   if (total - done > s->wcap - s->wend) {
     int r = flush_some(s);
@@ -114,13 +115,9 @@ static int write_buffered (lua_State *L, Stream *s, int t, size_t done, size_t t
       line = line || (s->vbuf == LIPC_VBUF_LINE && memchr(p[i].data, '\n', p[i].size) != NULL);
     }
   }
-  if (line || (s->vbuf == LIPC_VBUF_LINE && lua_toboolean(L, t + 3))) {
+  if (line) {
     int r = flush_some(s);
-    if (r == -EAGAIN) {
-      write_again(L, t, done);
-      lua_pushboolean(L, 1); /* all is buffered, the flush goes on */
-      return lipc_again(LIPC_OUT);
-    }
+    if (r == -EAGAIN) return write_again(L, t, done);
     if (r < 0) return write_failed(L, done, r);
   }
   lua_pushvalue(L, 1);
@@ -210,7 +207,7 @@ static const struct lipc_op setvbuf_op = {"setvbuf", setvbuf_step, LIPC_OUT, NUL
 /* s:setvbuf("no" | "full" | "line"[, size]) -> s | nil, msg, code: writing only; flushes first
 ** -- see setvbuf(3) */
 static int l_stream_setvbuf (lua_State *L) {
-  lipc_stream_check(L, LIPC_OUT);
+  lipc_checkaccess(L, LIPC_OUT);
   luaL_checkoption(L, 2, NULL, vbuf_names);
   lua_Integer size = luaL_optinteger(L, 3, DEFAULTBUF);
   luaL_argcheck(L, 0 < size && size <= INT_MAX, 3, "size out of range");

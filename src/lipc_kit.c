@@ -251,6 +251,15 @@ void *lipc_checkopen (lua_State *L, int arg) {
   return h;
 }
 
+void *lipc_checkaccess (lua_State *L, unsigned dir) {
+  struct lipc_handle *h = lipc_checkopen(L, 1);
+  if ((dir & ~h->access) != 0)
+    luaL_argerror(L, 1,
+                  lua_pushfstring(L, "%s is not open for %s", h->cls->label,
+                                  dir == LIPC_IN ? "reading" : "writing"));
+  return h;
+}
+
 struct lipc_handle *lipc_testany (lua_State *L, int arg) {
   struct lipc_handle *h = NULL;
   if (lua_type(L, arg) == LUA_TUSERDATA && lua_getmetatable(L, arg)) {

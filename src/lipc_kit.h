@@ -88,6 +88,9 @@ void lipc_setname (lua_State *L, int idx, const char *name);
 void *lipc_check (lua_State *L, int arg);
 void *lipc_checkopen (lua_State *L, int arg);
 
+/* The object at index 1, which must be open for that direction (0: open). */
+void *lipc_checkaccess (lua_State *L, unsigned dir);
+
 /* The argument as an object of this class, or of any; NULL when it is none. */
 void *lipc_test (lua_State *L, int arg, const struct lipc_class *cls);
 struct lipc_handle *lipc_testany (lua_State *L, int arg);
