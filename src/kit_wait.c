@@ -149,7 +149,8 @@ int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsi
 
 static int waitfd (const struct lipc_handle *h) { return h->other >= 0 ? h->other : h->fd; }
 
-/* Blocks the thread until something may have changed.  events 0: there is nothing to poll for. */
+/* Blocks the thread until something may have changed: 0, an error, or the number of results when the
+** class has done the operation by waiting.  events 0: there is nothing to poll for. */
 static int block (lua_State *L, const struct lipc_op *op, int t, unsigned events, double deadline) {
   const struct lipc_handle *h = lua_touserdata(L, 1);
   bool wake = false;
@@ -221,7 +222,7 @@ static void yield_for (lua_State *L, const struct lipc_op *op, int t, int flags,
   if (w.queued || h->other >= 0) { /* nobody wakes us when the one inside dies there, or when */
     double look = lipcsys_now() + 0.1; /* the other descriptor is closed */
     if (look < w.until) w.until = look;
-  } else if (h->cls->block != NULL && waitfd(h) < 0) {
+  } else if (h->cls->block != NULL && w.events == 0) {
     w.until = pause_end(&flags, w.until);
   }
   h->streak = 0;
@@ -277,6 +278,7 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
     } else {
       check_block(L, t, w.queued);
       int r = block(L, op, t, w.events, w.until);
+      if (r > 0) return r;
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);

@@ -1,4 +1,4 @@
-/* lipc_kit.c - objects, failures and options, as every binding uses them.
+/* lipc_kit.c - objects and failures, as every binding uses them.
 ** SPDX-License-Identifier: MIT */
 #include "lipc_kit.h"
 
@@ -79,8 +79,8 @@ void *lipc_realloc (lua_State *L, void *p, size_t osize, size_t nsize) {
 
 /* ---- failures ---- */
 
-/* nil, message with the reason appended to what is on top, code. */
-static int fail_with (lua_State *L, int err) {
+/* nil, message with the reason appended to what is on top, code.  note may be NULL. */
+static int fail_with (lua_State *L, int err, const char *note) {
   char text[128], number[24];
   const char *code = lipcsys_errname(-err);
   if (code == NULL) {
@@ -88,130 +88,43 @@ static int fail_with (lua_State *L, int err) {
     code = number;
   }
   lua_pushfstring(L, "%s: %s", lua_tostring(L, -1), lipcsys_errtext(-err, text, sizeof text));
+  if (note != NULL) {
+    lua_pushfstring(L, "%s (%s)", lua_tostring(L, -1), note);
+    lua_replace(L, -2);
+  }
   lua_pushnil(L);
   lua_replace(L, -3);
   lua_pushstring(L, code);
   return 3;
 }
 
-int lipc_fail (lua_State *L, const char *op, const char *object, int err) {
+int lipc_failnote (lua_State *L, const char *op, const char *object, int err, const char *note) {
   if (object != NULL) lua_pushfstring(L, "%s %s", op, object);
   else lua_pushstring(L, op);
-  return fail_with(L, err);
+  return fail_with(L, err, note);
 }
 
-int lipc_failself (lua_State *L, const char *op, int err) {
+int lipc_fail (lua_State *L, const char *op, const char *object, int err) {
+  return lipc_failnote(L, op, object, err, NULL);
+}
+
+int lipc_failselfnote (lua_State *L, const char *op, int err, const char *note) {
   const struct lipc_handle *h = lua_touserdata(L, 1);
   if (lua_getiuservalue(L, 1, LIPC_UV_NAME) == LUA_TSTRING)
     lua_pushfstring(L, "%s:%s %s", h->cls->label, op, lua_tostring(L, -1));
   else lua_pushfstring(L, "%s:%s", h->cls->label, op);
   lua_remove(L, -2);
-  return fail_with(L, err);
+  return fail_with(L, err, note);
+}
+
+int lipc_failself (lua_State *L, const char *op, int err) {
+  return lipc_failselfnote(L, op, err, NULL);
 }
 
 int lipc_result (lua_State *L, const char *op, int err) {
   if (err < 0) return lipc_failself(L, op, err);
   lua_pushboolean(L, 1);
   return 1;
-}
-
-/* ---- options ---- */
-
-void lipc_checkopts (lua_State *L, int idx, const char *const names[]) {
-  if (lua_isnoneornil(L, idx)) return;
-  luaL_checktype(L, idx, LUA_TTABLE);
-  lua_pushnil(L);
-  while (lua_next(L, idx)) {
-    int i = 0;
-    lua_pop(L, 1);
-    if (lua_type(L, -1) == LUA_TSTRING)
-      while (names[i] != NULL && strcmp(names[i], lua_tostring(L, -1)) != 0) i++;
-    if (lua_type(L, -1) != LUA_TSTRING || names[i] == NULL) {
-      const char *key = luaL_tolstring(L, -1, NULL);
-      luaL_argerror(L, idx, lua_pushfstring(L, "unknown option '%s'", key));
-    }
-  }
-  if (!lua_getmetatable(L, idx)) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lipc_copyopts(L, idx, names);
-  lua_replace(L, idx);
-}
-
-void lipc_copyopts (lua_State *L, int idx, const char *const names[]) {
-  for (int i = 0; names[i] != NULL; i++) {
-    lua_getfield(L, idx, names[i]);
-    lua_setfield(L, -2, names[i]);
-  }
-}
-
-/* Pushes option name; false (nothing pushed) when it is not given. */
-static bool option (lua_State *L, int idx, const char *name) {
-  if (lua_type(L, idx) != LUA_TTABLE) return false;
-  if (lua_getfield(L, idx, name) != LUA_TNIL) return true;
-  lua_pop(L, 1);
-  return false;
-}
-
-/* Of the option on top. */
-static int badoption (lua_State *L, int idx, const char *name, const char *expected) {
-  return luaL_argerror(
-    L, idx,
-    lua_pushfstring(L, "option '%s': %s expected, got %s", name, expected, luaL_typename(L, -1)));
-}
-
-lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo, lua_Integer hi,
-                         lua_Integer dflt) {
-  if (!option(L, idx, name)) return dflt;
-  int ok;
-  lua_Integer n = lua_tointegerx(L, -1, &ok);
-  if (!ok || lua_type(L, -1) != LUA_TNUMBER) badoption(L, idx, name, "integer");
-  if (n < lo || n > hi)
-    luaL_argerror(L, idx,
-                  lua_pushfstring(L, "option '%s': %I is out of range", name, (LUAI_UACINT)n));
-  lua_pop(L, 1);
-  return n;
-}
-
-double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt) {
-  if (!option(L, idx, name)) return dflt;
-  bool other = strcmp(name, "timeout") != 0; /* else as lipc_checktimeout says it */
-  if (lua_type(L, -1) != LUA_TNUMBER)
-    badoption(L, idx, name, other ? "time in seconds" : "timeout in seconds");
-  double s = lua_tonumber(L, -1);
-  if (!(s >= 0))
-    luaL_argerror(
-      L, idx,
-      lua_pushfstring(L, "option '%s': %s must not be negative", name, other ? "time" : name));
-  lua_pop(L, 1);
-  return s;
-}
-
-bool lipc_optbool (lua_State *L, int idx, const char *name, bool dflt) {
-  if (!option(L, idx, name)) return dflt;
-  if (lua_type(L, -1) != LUA_TBOOLEAN) badoption(L, idx, name, "boolean");
-  bool b = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return b;
-}
-
-const char *lipc_optstring (lua_State *L, int idx, const char *name, const char *dflt) {
-  if (!option(L, idx, name)) return dflt;
-  if (lua_type(L, -1) != LUA_TSTRING) badoption(L, idx, name, "string");
-  size_t len;
-  const char *s = lua_tolstring(L, -1, &len);
-  if (strlen(s) != len)
-    luaL_argerror(L, idx, lua_pushfstring(L, "option '%s': string contains zeros", name));
-  lua_pop(L, 1);
-  return s;
-}
-
-const char *lipc_checkpath (lua_State *L, int arg) {
-  size_t len;
-  const char *s = luaL_checklstring(L, arg, &len);
-  luaL_argcheck(L, strlen(s) == len, arg, "string contains zeros");
-  luaL_argcheck(L, len > 0, arg, "empty string");
-  return s;
 }
 
 /* ---- objects ---- */

@@ -30,8 +30,9 @@ struct lipc_class {
   /* Whether something can be read without waiting although the descriptor is not ready. */
   bool (*buffered)(const struct lipc_handle *h);
   /* How the thread waits where poll(2) on the descriptor is not the way: for at most that long.  0:
-  ** try again; or the error.  A coroutine under a scheduler waits for the descriptor all the same;
-  ** where there is none it tries again after pauses that grow. */
+  ** try again; an error; or, when the wait itself has done what the operation is for, how many
+  ** results it pushed.  A coroutine under a scheduler waits for the events of the step all the same;
+  ** where there are none it tries again after pauses that grow. */
   int (*block)(lua_State *L, const struct lipc_op *op, int t, double seconds);
 };
 
@@ -118,8 +119,12 @@ int lipc_shut (lua_State *L, struct lipc_handle *h);
 /* Pushes nil, "op object: reason", "CODE"; returns 3.  err is negative; object may be NULL. */
 int lipc_fail (lua_State *L, const char *op, const char *object, int err);
 
+/* The same with a note in brackets behind the reason: which limit was hit and how to raise it. */
+int lipc_failnote (lua_State *L, const char *op, const char *object, int err, const char *note);
+
 /* The same of a method: "label:op name: reason", of the object at index 1. */
 int lipc_failself (lua_State *L, const char *op, int err);
+int lipc_failselfnote (lua_State *L, const char *op, int err, const char *note);
 
 /* Pushes true and returns 1, or fails. */
 int lipc_result (lua_State *L, const char *op, int err);
@@ -141,6 +146,14 @@ bool lipc_optbool (lua_State *L, int idx, const char *name, bool dflt);
 const char *lipc_optstring (lua_State *L, int idx, const char *name, const char *dflt);
 /* A string argument without NUL inside. */
 const char *lipc_checkpath (lua_State *L, int arg);
+
+/* The name of a POSIX message queue, semaphore or shared memory object: "/" and at most max bytes
+** without another "/"; anything else is misuse.  -- see mq_overview(7), sem_overview(7) */
+const char *lipc_checkname (lua_State *L, int arg, size_t max);
+
+/* The last argument, at idx, is a timeout or a table of options with `timeout` among them: leaves the
+** table or nil at idx and the timeout at idx + 1, which is the top, as lipc_drive wants it. */
+void lipc_splitopts (lua_State *L, int idx, const char *const names[]);
 
 /* ---- memory ---- */
 
@@ -211,6 +224,14 @@ int lipc_drive (lua_State *L, const struct lipc_op *op, int t);
 /* The same for a constructor that waits: it has put its new object (LIPC_NOFD or a descriptor, so
 ** that it counts as open) at index 1 itself; its op has a giveup of its own that gives it back. */
 int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t);
+
+/* with(fn): a method that takes something, calls the function at index fn with the object, and gives
+** back what it took when that ends, by whatever way.  lipc_with is lipc_drive for it (fn < t); the step
+** ends in lipc_held once it has what it wants, which returns what the function returned.
+** release: never raises; the object may be closed by then. */
+int lipc_with (lua_State *L, const struct lipc_op *op, int t,
+               void (*release)(lua_State *L, struct lipc_handle *h));
+int lipc_held (lua_State *L, int fn, int t);
 
 /* Seconds at idx: nil is dflt; negative and NaN are misuse. */
 double lipc_checktimeout (lua_State *L, int idx, double dflt);

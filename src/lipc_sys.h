@@ -489,5 +489,6 @@ int lipcsys_uname (char *release, char *machine, size_t size);
 
 #pragma GCC visibility pop
 
+#include "sys_ipc.h"
 #include "sys_signal.h"
 #endif

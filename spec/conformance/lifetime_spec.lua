@@ -42,26 +42,27 @@ for _, type in ipairs(types) do
       close_all(others)
     end)
 
-    it("gives its descriptors back when it is collected or its block ends", function()
+    local held = type.held == nil and count_fds or type.held
+    if held then it("gives back what it holds when it is collected or its block ends", function()
       collectgarbage()
       collectgarbage()
-      local before = count_fds()
+      local before = held()
       ;(function()
         local o, others = type.open()
-        assert.is_true(count_fds() > before)
+        assert.is_true(held() > before)
         return nil, o, others -- alive until here
       end)()
       collectgarbage()
       collectgarbage()
-      assert.equal(before, count_fds())
+      assert.equal(before, held())
       do
         local o <close>, others = type.open() -- luacheck: ignore
         close_all(others)
       end
-      assert.equal(before, count_fds())
-    end)
+      assert.equal(before, held())
+    end) end
 
-    it("is half-built without harm when the system refuses", function()
+    if type.failing then it("is half-built without harm when the system refuses", function()
       local script = ([[
         local ipc = require "lipc"
         local mechanism = %q
@@ -89,6 +90,6 @@ for _, type in ipairs(types) do
       os.remove(path)
       assert.equal("", output)
       assert.is_true(ok)
-    end)
+    end) end
   end)
 end

@@ -2,7 +2,8 @@
 --   name      the metatable's name
 --   open()    -> object, list of whatever else must be closed (peers, in the order of use)
 --   failing   Lua source for a process of its own that may open no further descriptor: an expression
---             that fails with EMFILE
+--             that fails with EMFILE; nil: its constructor needs none
+--   held()    -> how many resources of the process such objects hold; default: descriptors; false: none
 --   wait(o, timeout)   an operation that cannot finish by itself; what it returns
 --   ready(o, others)   makes that operation finish
 --   fails(o)  an operation on a closed object that raises
