@@ -9,11 +9,17 @@
 --   fails(o)  an operation on a closed object that raises
 -- SPDX-License-Identifier: MIT
 local ipc = require "lipc"
+local names = require "support.names"
 
 local function fill(w)
   w:settimeout(0)
   while w:write(("x"):rep(4096)) do end
   w:settimeout()
+end
+
+local function queue()
+  return assert(ipc.mqueue.open("/" .. names.new(),
+    { create = true, exclusive = true, unlink = true, maxmsg = 1, msgsize = 8 }))
 end
 
 local types = {}
@@ -124,6 +130,27 @@ types[#types + 1] = {
   wait = function(t, timeout) return t:wait(timeout) end,
   ready = function(t) assert(t:set(0)) end,
   fails = function(t) t:wait(0) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.mqueue",
+  open = function() return queue(), {} end,
+  failing = "ipc.mqueue.open('/lipc-none', { create = true })",
+  wait = function(q, timeout) return q:receive(timeout) end,
+  ready = function(q) assert(q:send "x") end,
+  fails = function(q) q:receive(0) end,
+}
+
+types[#types + 1] = { -- the same, full
+  name = "lipc.mqueue",
+  open = function()
+    local q = queue()
+    q:send "x"
+    return q, {}
+  end,
+  wait = function(q, timeout) return q:send("y", timeout) end,
+  ready = function(q) assert(q:receive(0)) end,
+  fails = function(q) q:send("x", 0) end,
 }
 
 return types
