@@ -4,6 +4,7 @@
 ** SPDX-License-Identifier: MIT */
 #include "kit_callbacks.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct Queue {
@@ -45,6 +46,7 @@ static const struct lipc_op send_op = {"send", send_step, 0, NULL};
 static int l_queue_send (lua_State *L) {
   static const char *const names[] = {"priority", "timeout", NULL};
   luaL_checkstring(L, 2);
+  if (!lua_istable(L, 3)) lipc_checktimeout(L, 3, 0); /* while it is where the caller put it */
   lipc_splitopts(L, 3, names);
   if (!lua_isnil(L, 3)) {
     lua_pushinteger(L, lipc_optint(L, 3, "priority", 0, LIPC_MQ_PRIO_MAX - 1, 0));
@@ -223,13 +225,16 @@ static const char *limit_note (lua_State *L, int err, const struct lipcsys_mqatt
                            "queues of the whole system: fs.mqueue.queues_max is %s; raise it by "
                            "sysctl, or unlink some",
                            lipcsys_limit("fs/mqueue/queues_max", count, sizeof count));
-  if (err == -EINVAL || err == -EOVERFLOW)
+  if (err == -EINVAL || err == -EOVERFLOW) {
+    const char *messages = lipcsys_limit("fs/mqueue/msg_max", count, sizeof count);
+    const char *bytes = lipcsys_limit("fs/mqueue/msgsize_max", size, sizeof size);
+    bool many = make->maxmsg > strtol(messages, NULL, 10);
+    if (!many && make->msgsize <= strtol(bytes, NULL, 10)) return NULL;
     return lua_pushfstring(
-      L,
-      "maxmsg %I of at most fs.mqueue.msg_max = %s, msgsize %I of at most "
-      "fs.mqueue.msgsize_max = %s; raise them by sysctl",
-      (LUAI_UACINT)make->maxmsg, lipcsys_limit("fs/mqueue/msg_max", count, sizeof count),
-      (LUAI_UACINT)make->msgsize, lipcsys_limit("fs/mqueue/msgsize_max", size, sizeof size));
+      L, "%s %I is more than fs.mqueue.%s_max, which is %s; raise it by sysctl, to %d at most",
+      many ? "maxmsg" : "msgsize", (LUAI_UACINT)(many ? make->maxmsg : make->msgsize),
+      many ? "msg" : "msgsize", many ? messages : bytes, many ? 65536 : 1 << 24);
+  }
   if (err == -ENOMEM)
     return lua_pushfstring(L, "for %I messages of %I bytes", (LUAI_UACINT)make->maxmsg,
                            (LUAI_UACINT)make->msgsize);

@@ -5,8 +5,9 @@
 **   twin attr name                         prints "flags maxmsg msgsize curmsgs"
 **   twin send name prio hex [prio hex]...  sends these, blocking; prints "sent"
 **   twin numbers name n size               sends n messages, each its number and zeros up to size bytes
-**   twin receive name n                    prints "receiving", then "prio hex" of n messages, blocking
-**   twin notify name signo value           asks to be notified, prints "asked", then the siginfo
+**   twin receive name n                    prints "receiving pid", then "prio hex" of n messages, blocking
+**   twin notify name signo value           asks to be notified, prints "asked", then the siginfo; signo 0:
+**                                          by nothing, -1: by a thread, until its standard input ends
 **   twin exec name flags command...        opens it as descriptor 9, "b"locking or "n"ot, and runs that
 **
 ** SPDX-License-Identifier: MIT */
@@ -55,7 +56,7 @@ static int receive (mqd_t q, int n) {
   struct mq_attr attr;
   if (mq_getattr(q, &attr) < 0) return fail("mq_getattr");
   char *data = malloc((size_t)attr.mq_msgsize);
-  printf("receiving\n");
+  printf("receiving %d\n", (int)getpid());
   while (n-- > 0) {
     unsigned prio;
     ssize_t size = mq_receive(q, data, (size_t)attr.mq_msgsize, &prio);
@@ -68,9 +69,19 @@ static int receive (mqd_t q, int n) {
   return 0;
 }
 
+static void called (union sigval v) { (void)v; }
+
 static int notify (mqd_t q, int signo, int value) {
   struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = signo};
   sigset_t set;
+  if (signo <= 0) {
+    ev.sigev_notify = signo < 0 ? SIGEV_THREAD : SIGEV_NONE;
+    ev.sigev_notify_function = called;
+    if (mq_notify(q, &ev) < 0) return fail("mq_notify");
+    printf("asked\n");
+    while (getchar() != EOF) {}
+    return 0;
+  }
   siginfo_t si;
   ev.sigev_value.sival_int = value;
   sigemptyset(&set);
