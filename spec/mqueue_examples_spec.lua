@@ -57,12 +57,8 @@ workers: exit 0, exit 0
   it("mqueue_both_ways", function()
     local name = "/" .. names.new()
     local out, ok = run("TALK", name, "examples/mqueue_both_ways.lua")
-    assert.equal(([[
-is anybody there?	IS ANYBODY THERE?
-who is it?	WHO IS IT?
-child: exit 0
-nil	mqueue.open %s-answers: No such file or directory	ENOENT
-]]):format(name), out)
+    assert.equal(("is anybody there?\tIS ANYBODY THERE?\nwho is it?\tWHO IS IT?\nchild: exit 0\n"
+      .. "nil\tmqueue.open %s-answers: No such file or directory\tENOENT\n"):format(name), out)
     assert.is_true(ok)
   end)
 end)
