@@ -25,6 +25,10 @@ local waits = {
     try(function() while true do w2:write(("x"):rep(4096)) end end)]],
   ["an eventfd"] = [[local e = ipc.eventfd.open() try(function() e:take() end)]],
   ["a queue of signals"] = [[local q = ipc.signal.set { "SIGUSR1" } try(function() q:receive() end)]],
+  ["a message queue"] = [[
+    local name = "/lipc-" .. ipc.signal.getpid() .. "-interrupt"
+    local q <close> = ipc.mqueue.open(name, { create = true, unlink = true })
+    try(function() q:receive() end)]],
   ["a coroutine"] = [[try(function() assert(coroutine.wrap(function() r:read() end)()) end)]],
   ["a coroutine in a coroutine"] = [[try(function()
     coroutine.wrap(function() coroutine.wrap(function() ipc.sleep(1000) end)() end)() end)]],
