@@ -40,6 +40,25 @@ describe("mqueue", function()
         { open(name, { create = true, exclusive = true }) })
     end)
 
+    it("succeeds while another process makes and removes it", function()
+      local name = mq.name()
+      local p = peer.lua([[
+        print "go"
+        io.stdout:flush()
+        local n = 0
+        repeat -- until the spec has unlinked its sign
+          assert(ipc.mqueue.open(arg[1], { create = true })):close()
+          ipc.mqueue.unlink(arg[1])
+          n = n + 1
+        until n % 100 == 0 and not ipc.mqueue.open(arg[2])
+        print "done"]], name, select(2, mq.new()))
+      assert.equal("go", p:read "l")
+      for _ = 1, 5000 do assert(mqueue.open(name, { create = true })):close() end
+      mq.closeall()
+      assert.equal("done\n", p:read "a")
+      p:close()
+    end)
+
     it("makes it with the mode, from which the umask is taken", function()
       local before = probe.umask(octal "027")
       finally(function() probe.umask(before) end)
@@ -227,6 +246,27 @@ describe("mqueue", function()
         hold[1]:close()
         print(ipc.mqueue.open(name))]], mq.name())
       assert.matches("^true\nnil\tmqueue.open %S+ No such file or directory\tENOENT\n$", out)
+    end)
+
+    it("as an option looks whose it is as far as the mode lets it", function()
+      local out = mq.isolated [[
+        local opts = { create = true, unlink = true }
+        local function there(name) return select(3, ipc.mqueue.open(name)) ~= "ENOENT" end
+        for _, mode in ipairs { 0, 128, 256 } do -- ---, -w-, r--
+          opts.mode = mode
+          local q = assert(ipc.mqueue.open("/q", opts))
+          assert(q:close())
+          io.write(tostring(there "/q"), " ")
+        end
+        opts.mode = 128
+        local q = assert(ipc.mqueue.open("/q", opts))
+        assert(ipc.mqueue.unlink "/q")
+        opts.unlink = nil
+        assert(ipc.mqueue.open("/q", opts))
+        assert(q:close())
+        print(there "/q")]]
+      if not out then pending "no name spaces for this user" end
+      assert.equal("false false false true\n", out)
     end)
 
     it("once detached removes nothing", function()

@@ -20,6 +20,13 @@ function mq.keep(q, ...)
   return q, ...
 end
 
+-- Closes what is kept and removes the names, as happens after each test.
+function mq.closeall()
+  for _, q in ipairs(used) do
+    if type(q) == "string" then ipc.mqueue.unlink(q) else q:close() end
+  end
+end
+
 -- A new queue, small unless told otherwise.
 function mq.new(opts)
   local o = { create = true, exclusive = true, unlink = true, maxmsg = 4, msgsize = 64 }
@@ -83,11 +90,7 @@ function mq.watch(env)
   end)
   env.teardown(function() os.remove(path) end)
   env.before_each(function() used = {} end)
-  env.after_each(function()
-    for _, q in ipairs(used) do
-      if type(q) == "string" then ipc.mqueue.unlink(q) else q:close() end
-    end
-  end)
+  env.after_each(mq.closeall)
 end
 
 return mq
