@@ -25,10 +25,10 @@ typedef struct Queue {
 static int send_step (lua_State *L, int t) {
   Queue *q = lua_touserdata(L, 1);
   size_t size;
-  (void)t;
+  unsigned prio = t == 4 ? (unsigned)lua_tointeger(L, 3) : 0; /* t 3: there were no options */
   if (!(q->h.access & LIPC_OUT)) lipc_checkaccess(L, LIPC_OUT);
   const char *data = lua_tolstring(L, 2, &size);
-  int r = lipcsys_mqsend(q->h.fd, data, size, (unsigned)lua_tointeger(L, 3));
+  int r = lipcsys_mqsend(q->h.fd, data, size, prio);
   if (r == -EAGAIN) return lipc_again(LIPC_OUT);
   if (r == -EMSGSIZE)
     return lipc_failselfnote(L, "send", r,
@@ -46,12 +46,10 @@ static const struct lipc_op send_op = {"send", send_step, 0, NULL};
 static int l_queue_send (lua_State *L) {
   static const char *const names[] = {"priority", "timeout", NULL};
   luaL_checkstring(L, 2);
-  if (!lua_istable(L, 3)) lipc_checktimeout(L, 3, 0); /* while it is where the caller put it */
+  if (!lua_istable(L, 3)) return lipc_drive(L, &send_op, 3);
   lipc_splitopts(L, 3, names);
-  if (!lua_isnil(L, 3)) {
-    lua_pushinteger(L, lipc_optint(L, 3, "priority", 0, LIPC_MQ_PRIO_MAX - 1, 0));
-    lua_replace(L, 3);
-  }
+  lua_pushinteger(L, lipc_optint(L, 3, "priority", 0, LIPC_MQ_PRIO_MAX - 1, 0));
+  lua_replace(L, 3);
   return lipc_drive(L, &send_op, 4);
 }
 
