@@ -37,6 +37,40 @@ const char *lipcsys_limit (const char *name, char *buf, size_t size);
 
 /* ---- POSIX semaphores ---- */
 
+struct lipcsys_sem; /* sem_t */
+
+#define LIPC_SEM_NAMEMAX 251 /* behind the "/": the C library puts "sem." before it */
+
+/* The greatest value. */
+unsigned lipcsys_semmax (void);
+
+struct lipcsys_semopen {
+  const char *name;
+  unsigned mode, initial;
+  bool create, exclusive;
+};
+
+/* Opens or makes it; *ret_made: it was not there.  Others may make and remove it at the same time.
+** *ret_id tells it from another of that name, zeros where nothing does.  -EINVAL: what has that name is
+** too small for a semaphore, or no regular file.  -- see sem_open(3), sem_overview(7) */
+int lipcsys_semopen (const struct lipcsys_semopen *o, struct lipcsys_sem **ret_sem, bool *ret_made,
+                     struct lipcsys_fileid *ret_id);
+int lipcsys_semclose (struct lipcsys_sem *sem);
+
+/* only: removes it only if it is still that one; NULL: whichever.  -- see sem_unlink(3) */
+int lipcsys_semunlink (const char *name, const struct lipcsys_fileid *only);
+
+/* -EAGAIN when it is 0. */
+int lipcsys_semtry (struct lipcsys_sem *sem);
+/* Waits for at most that long (finite).  -ETIMEDOUT, -EINTR.  -- see sem_clockwait(3) */
+int lipcsys_semwait (struct lipcsys_sem *sem, double seconds);
+/* -EOVERFLOW: it has the greatest value. */
+int lipcsys_sempost (struct lipcsys_sem *sem);
+int lipcsys_semvalue (struct lipcsys_sem *sem);
+
+/* Which limit an error of lipcsys_semopen is about, or NULL. */
+const char *lipcsys_semnote (int err, char *buf, size_t size);
+
 /* ---- file locks ---- */
 
 #pragma GCC visibility pop

@@ -9,11 +9,21 @@
 --   fails(o)  an operation on a closed object that raises
 -- SPDX-License-Identifier: MIT
 local ipc = require "lipc"
+local names = require "support.names"
 
 local function fill(w)
   w:settimeout(0)
   while w:write(("x"):rep(4096)) do end
   w:settimeout()
+end
+
+-- What is open of shared memory: such objects hold no descriptor.
+local function mappings()
+  local n = 0
+  for line in io.lines "/proc/self/maps" do
+    if line:find("/dev/shm/", 1, true) then n = n + 1 end
+  end
+  return n
 end
 
 local types = {}
@@ -124,6 +134,18 @@ types[#types + 1] = {
   wait = function(t, timeout) return t:wait(timeout) end,
   ready = function(t) assert(t:set(0)) end,
   fails = function(t) t:wait(0) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.semaphore",
+  open = function()
+    return assert(ipc.semaphore.open("/" .. names.new(), { create = true, exclusive = true, unlink = true })), {}
+  end,
+  failing = "ipc.semaphore.open('/lipc-never', { create = true })",
+  held = mappings,
+  wait = function(s, timeout) return s:wait(timeout) end,
+  ready = function(s) assert(s:post()) end,
+  fails = function(s) s:wait(0) end,
 }
 
 return types
