@@ -29,6 +29,42 @@ const char *lipcsys_limit (const char *name, char *buf, size_t size);
 
 /* ---- System V: what the three kinds share ---- */
 
+/* As struct ipc_perm has it.  -- see sysvipc(7) */
+struct lipcsys_sysvperm {
+  int32_t key;
+  uint32_t uid, gid, cuid, cgid;
+  unsigned mode; /* the nine permission bits */
+};
+
+#define LIPC_IPC_PRIVATE 0
+
+/* How an object is to be opened, or made. */
+struct lipcsys_sysvopen {
+  int32_t key;
+  unsigned mode; /* of one that is made; the umask has no say */
+  bool create, exclusive;
+  size_t n; /* the size of a segment, the number of semaphores */
+  int flags; /* what the kind has more of them, as SHM_HUGETLB */
+};
+
+/* msgget, shmget or semget: the id or a negative errno.  flags have IPC_CREAT and so on. */
+typedef int lipcsys_sysvget (int32_t key, size_t n, int flags);
+
+/* Opens or makes it; *ret_made: it was not there before.  Others may make and remove it at the same
+** time.  -ENOENT, -EEXIST, -EACCES, -ENOSPC ...  -- see msgget(2), shmget(2), semget(2) */
+int lipcsys_sysv_open (const struct lipcsys_sysvopen *o, lipcsys_sysvget *get, int *ret_id,
+                       bool *ret_made);
+
+/* -- see ftok(3) */
+int lipcsys_ftok (const char *path, int proj, int32_t *ret_key);
+
+/* The kernel's table of all objects of a kind ("msg", "shm", "sem") as text, a header line first.
+** and a zero at the end.  -ENOBUFS: that is more than size bytes.  -- see proc(5) /proc/sysvipc */
+int lipcsys_sysv_table (const char *kind, char *buf, size_t size, size_t *ret_n);
+
+/* The login name of a user, written into buf; NULL when there is none. */
+const char *lipcsys_username (uint32_t uid, char *buf, size_t size);
+
 /* ---- System V message queues ---- */
 
 /* ---- System V shared memory ---- */
