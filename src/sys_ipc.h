@@ -67,7 +67,61 @@ const char *lipcsys_username (uint32_t uid, char *buf, size_t size);
 
 /* ---- System V message queues ---- */
 
+/* A message as the kernel wants it: its type, and the bytes behind it, which the size counts alone. */
+struct lipcsys_msg {
+  long type;
+  char data[];
+};
+
+struct lipcsys_msgstat {
+  struct lipcsys_sysvperm perm;
+  uint64_t qnum, qbytes, cbytes; /* messages; bytes that may be and that are in the queue */
+  long lspid, lrpid;
+  int64_t stime, rtime, ctime;
+};
+
+lipcsys_sysvget lipcsys_msgget;
+
+/* One attempt, or as long as it takes.  -EAGAIN, -EIDRM, -EINVAL, -EACCES, -EINTR.  -- see msgsnd(2) */
+int lipcsys_msgsnd (int id, const struct lipcsys_msg *m, size_t size, bool wait);
+
+#define LIPC_MSG_EXCEPT   1u /* the first of another type */
+#define LIPC_MSG_TRUNCATE 2u
+#define LIPC_MSG_COPY     4u /* leaves it; type is an index, from 0 */
+
+/* The message's bytes, at most size, or -E2BIG: it stays.  -EAGAIN (there is none), -EIDRM, -EINTR;
+** LIPC_MSG_COPY: -ENOMSG, -ENOSYS.  -- see msgrcv(2) */
+int lipcsys_msgrcv (int id, struct lipcsys_msg *m, size_t size, long type, unsigned how, bool wait,
+                    size_t *ret_n);
+
+/* -EIDRM when there is none (any more) of that id.  -- see msgctl(2) */
+int lipcsys_msgstat (int id, struct lipcsys_msgstat *ret_stat);
+int lipcsys_msgset (int id, const struct lipcsys_msgstat *stat); /* uid, gid, mode, qbytes */
+int lipcsys_msgrm (int id);
+
 /* ---- System V shared memory ---- */
+
+struct lipcsys_shmstat {
+  struct lipcsys_sysvperm perm;
+  uint64_t size, nattch;
+  long cpid, lpid;
+  int64_t atime, dtime, ctime;
+  bool dest, locked; /* goes with the last who detaches; never swapped out */
+};
+
+lipcsys_sysvget lipcsys_shmget;
+
+/* The flag of lipcsys_sysvopen for pages of the hugepage pool; 0: there is none here. */
+int lipcsys_shmhuge (void);
+
+/* -- see shmat(2), shmdt(2) */
+int lipcsys_shmat (int id, bool readonly, void **ret_addr);
+int lipcsys_shmdt (void *addr);
+
+/* As those of the queues.  -- see shmctl(2) */
+int lipcsys_shmstat (int id, struct lipcsys_shmstat *ret_stat);
+int lipcsys_shmset (int id, const struct lipcsys_sysvperm *perm);
+int lipcsys_shmrm (int id);
 
 /* ---- System V semaphore sets ---- */
 
