@@ -40,7 +40,7 @@ int lipc_with (lua_State *L, const struct lipc_op *op, int t,
   lua_settop(L, t);
   struct lipc_handle *h = lipc_checkopen(L, 1);
   lipc_checktimeout(L, t, 0); /* here it has its number among the arguments */
-  struct held *held = lua_newuserdatauv(L, sizeof *held, 1);
+  struct held *held = lua_newuserdatauv(L, sizeof *held, LIPC_HELD_UV);
   *held = (struct held){.h = h, .release = release};
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);

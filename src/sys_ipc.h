@@ -125,6 +125,45 @@ int lipcsys_shmrm (int id);
 
 /* ---- System V semaphore sets ---- */
 
+#define LIPC_SEMVMX 32767 /* the greatest value, of every kernel */
+
+struct lipcsys_semstat {
+  struct lipcsys_sysvperm perm;
+  uint64_t nsems;
+  int64_t otime, ctime; /* otime 0: nobody has done an operation since it was made */
+};
+
+/* One operation of a list, laid out as the kernel's struct sembuf; flags are those of semflags. */
+struct lipcsys_semop {
+  uint16_t num; /* from 0 */
+  int16_t by;
+  int16_t flags;
+};
+int16_t lipcsys_semflags (bool undo, bool nowait);
+
+lipcsys_sysvget lipcsys_semget;
+
+/* All of the list or nothing.  -EAGAIN: the first that cannot be done is a nowait one.  -EIDRM, -EINTR,
+** -ERANGE, -E2BIG, -ENOSPC, -EACCES.  -- see semop(2) */
+int lipcsys_semop (int id, const struct lipcsys_semop *ops, size_t n);
+/* The same, for at most that long (finite).  -ETIMEDOUT when that is over.  -- see semtimedop(2) */
+int lipcsys_semtimedop (int id, const struct lipcsys_semop *ops, size_t n, double seconds);
+
+/* As those of the queues.  -- see semctl(2) */
+int lipcsys_semstat (int id, struct lipcsys_semstat *ret_stat);
+int lipcsys_semset (int id, const struct lipcsys_sysvperm *perm);
+int lipcsys_semrm (int id);
+
+/* num from 0.  -- see semctl(2) GETVAL, GETNCNT, GETZCNT, GETPID, SETVAL, GETALL, SETALL */
+enum lipcsys_semget { LIPC_SEM_VAL, LIPC_SEM_NCNT, LIPC_SEM_ZCNT, LIPC_SEM_PID };
+int lipcsys_semget1 (int id, unsigned num, enum lipcsys_semget what, int *ret_value);
+int lipcsys_semset1 (int id, unsigned num, int value);
+int lipcsys_semgetall (int id, uint16_t *values);
+int lipcsys_semsetall (int id, const uint16_t *values);
+
+/* The limits of semaphore sets: SEMMSL, SEMMNS, SEMOPM, SEMMNI.  false: not told. */
+bool lipcsys_semlimits (long ret_limits[4]);
+
 /* ---- POSIX semaphores ---- */
 
 struct lipcsys_sem; /* sem_t */

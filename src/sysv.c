@@ -245,7 +245,7 @@ int lipc_open_sysv (lua_State *L) {
   } kinds[] = {
     {"msg", lipc_sysv_msg},
     {"shm", lipc_sysv_shm},
-    /* {"sem", lipc_sysv_sem}, */
+    {"sem", lipc_sysv_sem},
     {NULL, NULL},
   };
   lipc_module(L, funcs);

@@ -148,4 +148,25 @@ types[#types + 1] = {
   fails = function(s) s:wait(0) end,
 }
 
+local sets = {} -- ids of those that were made
+
+types[#types + 1] = {
+  name = "lipc.sysv.sem",
+  open = function()
+    local s = assert(ipc.sysv.sem.open("private", { unlink = true }))
+    sets[#sets + 1] = s:id()
+    return s, {}
+  end,
+  held = function()
+    local n = 0
+    for _, id in ipairs(sets) do
+      if ipc.sysv.sem.fromid(id) then n = n + 1 end
+    end
+    return n
+  end,
+  wait = function(s, timeout) return s:wait(1, timeout) end,
+  ready = function(s) assert(s:post(1)) end,
+  fails = function(s) s:wait(1, 0) end,
+}
+
 return types
