@@ -297,6 +297,7 @@ static int l_sem_open (lua_State *L) {
   s->unlink = lipc_sysv_options(L, &s->how);
   s->how.n = (size_t)lipc_optint(L, 2, "nsems", 1, UINT16_MAX + 1, 0);
   s->undo = lipc_optbool(L, 2, "undo", false);
+  s->flags = lipcsys_semflags(s->undo, true);
   s->settled = lipc_optbool(L, 2, "initialized", false);
   read_initial(L, s);
   if (s->initial != NULL) s->settled = true;
@@ -318,6 +319,7 @@ static int l_sem_fromid (lua_State *L) {
   lipc_checkopts(L, 2, names);
   Set *s = lipc_new(L, &set_class);
   s->undo = lipc_optbool(L, 2, "undo", false);
+  s->flags = lipcsys_semflags(s->undo, true);
   int r = lipcsys_semstat(id, &st);
   if (r < 0) {
     snprintf(name, sizeof name, "id %d", id);

@@ -11,6 +11,7 @@ typedef struct Set {
   Sysv s;
   lua_Integer nsems;
   bool undo; /* what wait and post do when they are not told */
+  int16_t flags; /* of such an operation that does not wait */
   /* while it is being opened */
   struct lipcsys_sysvopen how;
   uint16_t *initial; /* how.n values, or NULL */

@@ -40,16 +40,19 @@ int lipc_semset_result (lua_State *L, const char *op, int err) {
 
 /* ---- operations ---- */
 
-/* The number at 2, from 1; the object has been checked. */
-static void check_num (lua_State *L, const Set *s) {
-  lua_Integer num = luaL_checkinteger(L, 2);
+/* The number at 2, from 1, as the kernel counts; the object has been checked. */
+static uint16_t number (lua_State *L, const Set *s) {
+  int ok;
+  lua_Integer num = lua_tointegerx(L, 2, &ok);
+  if (!ok) num = luaL_checkinteger(L, 2); /* says what is wrong */
   if (num < 1 || num > s->nsems)
     luaL_argerror(L, 2, lua_pushfstring(L, "the set has semaphores 1 to %d", (int)s->nsems));
+  return (uint16_t)(num - 1);
 }
 
 Set *lipc_semset_checknum (lua_State *L) {
   Set *s = lipc_checkopen(L, 1);
-  check_num(L, s);
+  number(L, s);
   return s;
 }
 
@@ -61,17 +64,28 @@ static void read_options (lua_State *L, const Set *s) {
 }
 
 /* What wait, post and zero do, from their arguments: the number at 2, and read_options if t is 4. */
-static struct lipcsys_semop single (lua_State *L, int sign, int t, bool nowait) {
-  const Set *s = lua_touserdata(L, 1);
-  lua_Integer n = t > 3 ? lua_tointeger(L, 3) : s->undo ? -1 : 1;
-  return (struct lipcsys_semop){(uint16_t)(lua_tointeger(L, 2) - 1),
-                                (int16_t)(sign * (n < 0 ? -n : n)),
-                                lipcsys_semflags(n < 0 && sign != 0, nowait)};
+static struct lipcsys_semop single (lua_State *L, const Set *s, int sign, int t) {
+  struct lipcsys_semop o = {number(L, s), (int16_t)sign, s->flags};
+  if (sign == 0) o.flags = lipcsys_semflags(false, true);
+  else if (t > 3) {
+    lua_Integer n = lua_tointeger(L, 3);
+    o.by = (int16_t)(sign * (n < 0 ? -n : n));
+    o.flags = lipcsys_semflags(n < 0, true);
+  }
+  return o;
+}
+
+/* The same, that waits. */
+static struct lipcsys_semop waiting (lua_State *L, const Set *s, int sign, int t) {
+  struct lipcsys_semop o = single(L, s, sign, t);
+  bool undo = t > 3 ? lua_tointeger(L, 3) < 0 : s->undo;
+  o.flags = lipcsys_semflags(undo && sign != 0, false);
+  return o;
 }
 
 static int single_step (lua_State *L, int t, const char *name, int sign) {
   const Set *s = lua_touserdata(L, 1);
-  struct lipcsys_semop o = single(L, sign, t, true);
+  struct lipcsys_semop o = single(L, s, sign, t);
   int r = lipcsys_semop(s->s.id, &o, 1);
   return r == -EAGAIN ? lipc_again(0) : lipc_semset_result(L, name, r);
 }
@@ -87,30 +101,27 @@ static const struct lipc_op zero_op = {"zero", zero_step, 0, NULL};
 ** "EIDRM": the set was removed   -- see semop(2), semtimedop(2) */
 static int l_set_wait (lua_State *L) {
   static const char *const names[] = {"n", "undo", "timeout", NULL};
-  const Set *s = lipc_semset_checknum(L);
   if (lua_type(L, 3) != LUA_TTABLE) return lipc_drive(L, &wait_op, 3);
+  const Set *s = lipc_semset_checknum(L);
   lipc_splitopts(L, 3, names);
   read_options(L, s);
   return lipc_drive(L, &wait_op, 4);
 }
 
 /* set:zero(num[, timeout]) -> true | nil, msg, code: waits until semaphore num is 0   -- see semop(2) */
-static int l_set_zero (lua_State *L) {
-  lipc_semset_checknum(L);
-  return lipc_drive(L, &zero_op, 3);
-}
+static int l_set_zero (lua_State *L) { return lipc_drive(L, &zero_op, 3); }
 
 /* set:post(num[, {n=, undo=}]) -> true | nil, msg, code: adds n (1) to semaphore num; undo: the kernel takes
 ** them away when this process ends.  "ERANGE": above 32767   -- see semop(2) */
 static int l_set_post (lua_State *L) {
   static const char *const names[] = {"n", "undo", NULL};
-  const Set *s = lipc_semset_checknum(L);
+  const Set *s = lipc_checkopen(L, 1);
   bool more = !lua_isnoneornil(L, 3);
   if (more) {
     lipc_checkopts(L, 3, names);
     read_options(L, s);
   }
-  struct lipcsys_semop o = single(L, 1, more ? 4 : 3, true);
+  struct lipcsys_semop o = single(L, s, 1, more ? 4 : 3);
   return lipc_semset_result(L, "post", lipcsys_semop(s->s.id, &o, 1));
 }
 
@@ -288,7 +299,7 @@ int lipc_semset_block (lua_State *L, const struct lipc_op *op, int t, double sec
     n = l->n;
     ops = l->ops + n;
   } else if (op == &wait_op || op == &zero_op) {
-    one = single(L, op == &wait_op ? -1 : 0, t, false);
+    one = waiting(L, s, op == &wait_op ? -1 : 0, t);
   } else if (op == &with_op) {
     one = (struct lipcsys_semop){(uint16_t)(lua_tointeger(L, 2) - 1), -1,
                                  lipcsys_semflags(true, false)};
