@@ -5,16 +5,33 @@
 static const char held_tname[] = "(lipc held)";
 
 struct held {
-  struct lipc_handle *h; /* its object is at index 1 as long as this is on the stack */
+  struct lipc_handle *h; /* its object is the user value, which keeps it */
   void (*release)(lua_State *L, struct lipc_handle *h);
+  unsigned forkgen; /* of the process that took it, which alone gives it back */
+  bool taken;
 };
 
-/* Runs when the call ends: by return, by an error, or by coroutine.close. */
+/* Runs when the call ends: by return, by an error, by coroutine.close, or when its coroutine, which was
+** never closed, is collected. */
 static int held_close (lua_State *L) {
   struct held *held = luaL_checkudata(L, 1, held_tname);
-  if (held->h != NULL) held->release(L, held->h);
-  held->h = NULL;
+  if (held->taken && held->forkgen == lipcsys_forkgen) held->release(L, held->h);
+  held->taken = false;
   return 0;
+}
+
+static void held_metatable (lua_State *L) {
+  if (luaL_getmetatable(L, held_tname) != LUA_TNIL) return;
+  lua_pop(L, 1);
+  lua_createtable(L, 0, 3);
+  lua_pushcfunction(L, held_close);
+  lua_setfield(L, -2, "__close");
+  lua_pushcfunction(L, held_close);
+  lua_setfield(L, -2, "__gc");
+  lua_pushstring(L, held_tname);
+  lua_setfield(L, -2, "__name");
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, held_tname);
 }
 
 /* The guard is made before anything is taken: then it cannot fail any more. */
@@ -22,10 +39,12 @@ int lipc_with (lua_State *L, const struct lipc_op *op, int t,
                void (*release)(lua_State *L, struct lipc_handle *h)) {
   lua_settop(L, t);
   struct lipc_handle *h = lipc_checkopen(L, 1);
-  struct held *held = lua_newuserdatauv(L, sizeof *held, 0);
-  held->h = h;
-  held->release = release;
-  lipc_metatable(L, held_tname, "__close", held_close);
+  lipc_checktimeout(L, t, 0); /* here it has its number among the arguments */
+  struct held *held = lua_newuserdatauv(L, sizeof *held, LIPC_HELD_UV);
+  *held = (struct held){.h = h, .release = release};
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  held_metatable(L);
   lua_setmetatable(L, -2);
   lua_insert(L, t);
   return lipc_drive(L, op, t + 1);
@@ -37,6 +56,9 @@ static int held_done (lua_State *L, int status, lua_KContext base) {
 }
 
 int lipc_held (lua_State *L, int fn, int t) {
+  struct held *held = lua_touserdata(L, t - 1);
+  held->forkgen = lipcsys_forkgen;
+  held->taken = true;
   lua_pushvalue(L, t - 1);
   lua_toclose(L, -1);
   int base = lua_gettop(L);

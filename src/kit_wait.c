@@ -278,7 +278,7 @@ static int drive (lua_State *L, const struct lipc_op *op, int t, int flags, int 
     } else {
       check_block(L, t, w.queued);
       int r = block(L, op, t, w.events, w.until);
-      if (r > 0) return r;
+      if (r > 0) return r == LIPC_NORESULTS ? 0 : r;
       if (r < 0) return giveup(L, op, t, r);
     }
     if (atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) != 0) lipc_interrupts(L);

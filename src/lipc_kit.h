@@ -31,7 +31,7 @@ struct lipc_class {
   bool (*buffered)(const struct lipc_handle *h);
   /* How the thread waits where poll(2) on the descriptor is not the way: for at most that long.  0:
   ** try again; an error; or, when the wait itself has done what the operation is for, how many
-  ** results it pushed.  A coroutine under a scheduler waits for the events of the step all the same;
+  ** results it pushed, by lipc_done.  A coroutine under a scheduler waits for the events of the step all the same;
   ** where there are none it tries again after pauses that grow. */
   int (*block)(lua_State *L, const struct lipc_op *op, int t, double seconds);
 };
@@ -213,6 +213,10 @@ struct lipc_op {
 #define LIPC_PAUSE         4u
 #define lipc_pause(events) lipc_again(LIPC_PAUSE | (events))
 
+/* How many results a class's block pushed, where there may be none. */
+#define LIPC_NORESULTS INT32_MAX
+static inline int lipc_done (int n) { return n > 0 ? n : LIPC_NORESULTS; }
+
 /* As lipc_again, waiting for another descriptor than the object's own; with is its object or NULL. */
 int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsigned events);
 
@@ -227,8 +231,11 @@ int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t);
 
 /* with(fn): a method that takes something, calls the function at index fn with the object, and gives
 ** back what it took when that ends, by whatever way.  lipc_with is lipc_drive for it (fn < t); the step
-** ends in lipc_held once it has what it wants, which returns what the function returned.
-** release: never raises; the object may be closed by then. */
+** ends in lipc_held once it has what it wants, which returns what the function returned; so may block,
+** by lipc_done.  release: never raises; the object may be closed by then.  A forked child that leaves
+** the call gives nothing back.  What release must know more is a user value of the guard, which is at
+** t-1 in the step and at 1 in release. */
+#define LIPC_HELD_UV 2
 int lipc_with (lua_State *L, const struct lipc_op *op, int t,
                void (*release)(lua_State *L, struct lipc_handle *h));
 int lipc_held (lua_State *L, int fn, int t);

@@ -20,6 +20,7 @@
 #define LIPC_EUNSAFE  0x7010 /* a directory that others own or may write to: code "EPERM" */
 #define LIPC_EGAI     0x7100 /* + the absolute value of an EAI_ number: code "EAI_NONAME" ... */
 #define LIPC_ENOTFIFO 0x7011 /* something else has that name: code "EINVAL" */
+#define LIPC_EMSGBIG  0x7013 /* a message is larger than there is room for: code "E2BIG" */
 #define LIPC_ESYMLINK 0x7012 /* a symbolic link, which is not followed: code "ELOOP" */
 
 /* The symbolic name ("EACCES") or NULL when the number has none; and the text for people, written

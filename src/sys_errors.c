@@ -16,6 +16,7 @@ static const struct {
   {LIPC_EUNSAFE, "EPERM", "not a directory of this user alone (mode 0700)"},
   {LIPC_ENOTFIFO, "EINVAL", "not a FIFO"},
   {LIPC_ESYMLINK, "ELOOP", "a symbolic link, not a FIFO"},
+  {LIPC_EMSGBIG, "E2BIG", "message too large"}, /* the C library's text speaks of arguments */
   {ETIMEDOUT, "ETIMEDOUT", "timed out"}, /* the C library's text speaks of a connection */
 };
 #define NOWN (sizeof own / sizeof *own)

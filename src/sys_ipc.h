@@ -90,13 +90,176 @@ int lipcsys_mqlist (struct lipcsys_mqinfo *list, size_t max, size_t *ret_n);
 
 /* ---- System V: what the three kinds share ---- */
 
+/* As struct ipc_perm has it.  -- see sysvipc(7) */
+struct lipcsys_sysvperm {
+  int32_t key;
+  uint32_t uid, gid, cuid, cgid;
+  unsigned mode; /* the nine permission bits */
+};
+
+#define LIPC_IPC_PRIVATE 0
+
+/* How an object is to be opened, or made. */
+struct lipcsys_sysvopen {
+  int32_t key;
+  unsigned mode; /* of one that is made; the umask has no say */
+  bool create, exclusive;
+  size_t n; /* the size of a segment, the number of semaphores */
+  int flags; /* what the kind has more of them, as SHM_HUGETLB */
+};
+
+/* msgget, shmget or semget: the id or a negative errno.  flags have IPC_CREAT and so on. */
+typedef int lipcsys_sysvget (int32_t key, size_t n, int flags);
+
+/* Opens or makes it; *ret_made: it was not there before.  Others may make and remove it at the same
+** time.  -ENOENT, -EEXIST, -EACCES, -ENOSPC ...  -- see msgget(2), shmget(2), semget(2) */
+int lipcsys_sysv_open (const struct lipcsys_sysvopen *o, lipcsys_sysvget *get, int *ret_id,
+                       bool *ret_made);
+
+/* -- see ftok(3) */
+int lipcsys_ftok (const char *path, int proj, int32_t *ret_key);
+
+/* The kernel's table of all objects of a kind ("msg", "shm", "sem") as text, a header line first.
+** and a zero at the end.  -ENOBUFS: that is more than size bytes.  -- see proc(5) /proc/sysvipc */
+int lipcsys_sysv_table (const char *kind, char *buf, size_t size, size_t *ret_n);
+
+/* The login name of a user, written into buf; NULL when there is none. */
+const char *lipcsys_username (uint32_t uid, char *buf, size_t size);
+
 /* ---- System V message queues ---- */
+
+/* A message as the kernel wants it: its type, and the bytes behind it, which the size counts alone. */
+struct lipcsys_msg {
+  long type;
+  char data[];
+};
+
+struct lipcsys_msgstat {
+  struct lipcsys_sysvperm perm;
+  uint64_t qnum, qbytes, cbytes; /* messages; bytes that may be and that are in the queue */
+  long lspid, lrpid;
+  int64_t stime, rtime, ctime;
+};
+
+lipcsys_sysvget lipcsys_msgget;
+
+/* One attempt, or as long as it takes.  -EAGAIN, -EIDRM, -EINVAL, -EACCES, -EINTR.  -- see msgsnd(2) */
+int lipcsys_msgsnd (int id, const struct lipcsys_msg *m, size_t size, bool wait);
+
+#define LIPC_MSG_EXCEPT   1u /* the first of another type */
+#define LIPC_MSG_TRUNCATE 2u
+#define LIPC_MSG_COPY     4u /* leaves it; type is an index, from 0 */
+
+/* The message's bytes, at most size, or -E2BIG: it stays.  -EAGAIN (there is none), -EIDRM, -EINTR;
+** LIPC_MSG_COPY: -ENOMSG, -ENOSYS.  -- see msgrcv(2) */
+int lipcsys_msgrcv (int id, struct lipcsys_msg *m, size_t size, long type, unsigned how, bool wait,
+                    size_t *ret_n);
+
+/* -EIDRM when there is none (any more) of that id.  -- see msgctl(2) */
+int lipcsys_msgstat (int id, struct lipcsys_msgstat *ret_stat);
+int lipcsys_msgset (int id, const struct lipcsys_msgstat *stat); /* uid, gid, mode, qbytes */
+int lipcsys_msgrm (int id);
 
 /* ---- System V shared memory ---- */
 
+struct lipcsys_shmstat {
+  struct lipcsys_sysvperm perm;
+  uint64_t size, nattch;
+  long cpid, lpid;
+  int64_t atime, dtime, ctime;
+  bool dest, locked; /* goes with the last who detaches; never swapped out */
+};
+
+lipcsys_sysvget lipcsys_shmget;
+
+/* The flag of lipcsys_sysvopen for pages of the hugepage pool; 0: there is none here. */
+int lipcsys_shmhuge (void);
+
+/* -- see shmat(2), shmdt(2) */
+int lipcsys_shmat (int id, bool readonly, void **ret_addr);
+int lipcsys_shmdt (void *addr);
+
+/* As those of the queues.  -- see shmctl(2) */
+int lipcsys_shmstat (int id, struct lipcsys_shmstat *ret_stat);
+int lipcsys_shmset (int id, const struct lipcsys_sysvperm *perm);
+int lipcsys_shmrm (int id);
+
 /* ---- System V semaphore sets ---- */
 
+#define LIPC_SEMVMX 32767 /* the greatest value, of every kernel */
+
+struct lipcsys_semstat {
+  struct lipcsys_sysvperm perm;
+  uint64_t nsems;
+  int64_t otime, ctime; /* otime 0: nobody has done an operation since it was made */
+};
+
+/* One operation of a list, laid out as the kernel's struct sembuf; flags are those of semflags. */
+struct lipcsys_semop {
+  uint16_t num; /* from 0 */
+  int16_t by;
+  int16_t flags;
+};
+int16_t lipcsys_semflags (bool undo, bool nowait);
+
+lipcsys_sysvget lipcsys_semget;
+
+/* All of the list or nothing.  -EAGAIN: the first that cannot be done is a nowait one.  -EIDRM, -EINTR,
+** -ERANGE, -E2BIG, -ENOSPC, -EACCES.  -- see semop(2) */
+int lipcsys_semop (int id, const struct lipcsys_semop *ops, size_t n);
+/* The same, for at most that long (finite).  -ETIMEDOUT when that is over.  -- see semtimedop(2) */
+int lipcsys_semtimedop (int id, const struct lipcsys_semop *ops, size_t n, double seconds);
+
+/* As those of the queues.  -- see semctl(2) */
+int lipcsys_semstat (int id, struct lipcsys_semstat *ret_stat);
+int lipcsys_semset (int id, const struct lipcsys_sysvperm *perm);
+int lipcsys_semrm (int id);
+
+/* num from 0.  -- see semctl(2) GETVAL, GETNCNT, GETZCNT, GETPID, SETVAL, GETALL, SETALL */
+enum lipcsys_semget { LIPC_SEM_VAL, LIPC_SEM_NCNT, LIPC_SEM_ZCNT, LIPC_SEM_PID };
+int lipcsys_semget1 (int id, unsigned num, enum lipcsys_semget what, int *ret_value);
+int lipcsys_semset1 (int id, unsigned num, int value);
+int lipcsys_semgetall (int id, uint16_t *values);
+int lipcsys_semsetall (int id, const uint16_t *values);
+
+/* The limits of semaphore sets: SEMMSL, SEMMNS, SEMOPM, SEMMNI.  false: not told. */
+bool lipcsys_semlimits (long ret_limits[4]);
+
 /* ---- POSIX semaphores ---- */
+
+struct lipcsys_sem; /* sem_t */
+
+#define LIPC_SEM_NAMEMAX 251 /* behind the "/": the C library puts "sem." before it */
+
+/* The greatest value. */
+unsigned lipcsys_semmax (void);
+
+struct lipcsys_semopen {
+  const char *name;
+  unsigned mode, initial;
+  bool create, exclusive;
+};
+
+/* Opens or makes it; *ret_made: it was not there.  Others may make and remove it at the same time.
+** *ret_id tells it from another of that name, zeros where nothing does.  -EINVAL: what has that name is
+** too small for a semaphore, or no regular file.  -- see sem_open(3), sem_overview(7) */
+int lipcsys_semopen (const struct lipcsys_semopen *o, struct lipcsys_sem **ret_sem, bool *ret_made,
+                     struct lipcsys_fileid *ret_id);
+int lipcsys_semclose (struct lipcsys_sem *sem);
+
+/* only: removes it only if it is still that one; NULL: whichever.  -- see sem_unlink(3) */
+int lipcsys_semunlink (const char *name, const struct lipcsys_fileid *only);
+
+/* -EAGAIN when it is 0. */
+int lipcsys_semtry (struct lipcsys_sem *sem);
+/* Waits for at most that long (finite).  -ETIMEDOUT, -EINTR.  -- see sem_clockwait(3) */
+int lipcsys_semwait (struct lipcsys_sem *sem, double seconds);
+/* -EOVERFLOW: it has the greatest value. */
+int lipcsys_sempost (struct lipcsys_sem *sem);
+int lipcsys_semvalue (struct lipcsys_sem *sem);
+
+/* Which limit an error of lipcsys_semopen is about, or NULL. */
+const char *lipcsys_semnote (int err, char *buf, size_t size);
 
 /* ---- file locks ---- */
 

@@ -22,6 +22,15 @@ local function queue()
     { create = true, exclusive = true, unlink = true, maxmsg = 1, msgsize = 8 }))
 end
 
+-- What is open of shared memory: such objects hold no descriptor.
+local function mappings()
+  local n = 0
+  for line in io.lines "/proc/self/maps" do
+    if line:find("/dev/shm/", 1, true) then n = n + 1 end
+  end
+  return n
+end
+
 local types = {}
 
 types[#types + 1] = {
@@ -151,6 +160,39 @@ types[#types + 1] = { -- the same, full
   wait = function(q, timeout) return q:send("y", timeout) end,
   ready = function(q) assert(q:receive(0)) end,
   fails = function(q) q:send("x", 0) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.semaphore",
+  open = function()
+    return assert(ipc.semaphore.open("/" .. names.new(), { create = true, exclusive = true, unlink = true })), {}
+  end,
+  failing = "ipc.semaphore.open('/lipc-never', { create = true })",
+  held = mappings,
+  wait = function(s, timeout) return s:wait(timeout) end,
+  ready = function(s) assert(s:post()) end,
+  fails = function(s) s:wait(0) end,
+}
+
+local sets = {} -- ids of those that were made
+
+types[#types + 1] = {
+  name = "lipc.sysv.sem",
+  open = function()
+    local s = assert(ipc.sysv.sem.open("private", { unlink = true }))
+    sets[#sets + 1] = s:id()
+    return s, {}
+  end,
+  held = function()
+    local n = 0
+    for _, id in ipairs(sets) do
+      if ipc.sysv.sem.fromid(id) then n = n + 1 end
+    end
+    return n
+  end,
+  wait = function(s, timeout) return s:wait(1, timeout) end,
+  ready = function(s) assert(s:post(1)) end,
+  fails = function(s) s:wait(1, 0) end,
 }
 
 return types

@@ -16,6 +16,7 @@
 ---@field eventfd lipc.eventfd.module
 ---@field timer lipc.timer.module
 ---@field mqueue lipc.mqueue.module
+---@field semaphore lipc.semaphore.module
 ---@field socket lipc.socket.module
 ---@field signal lipc.signal.module
 ---@field poll lipc.poll.module

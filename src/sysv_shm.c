@@ -1,0 +1,287 @@
+/* sysv_shm.c - System V shared memory; shmget(2), shmop(2), shmctl(2).  SHM_HUGETLB is Linux's.
+** fork: the child has the attachment too, as one more.  close: detaches; the segment stays until it is
+** removed, and until the last has detached.
+** SPDX-License-Identifier: MIT */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sysv.h"
+
+typedef struct Segment {
+  Sysv s;
+  char *addr; /* NULL: not attached */
+  size_t size; /* what the kernel said when it was attached */
+  bool readonly;
+} Segment;
+
+/* ---- attached memory ---- */
+
+static int detach (Segment *s) {
+  int r = s->addr != NULL ? lipcsys_shmdt(s->addr) : 0;
+  s->addr = NULL;
+  return r;
+}
+
+/* s:attach([{readonly=}]) -> true | nil, msg, code: maps it.  Once at a time   -- see shmat(2) */
+static int l_segment_attach (lua_State *L) {
+  static const char *const names[] = {"readonly", NULL};
+  Segment *s = lipc_checkopen(L, 1);
+  struct lipcsys_shmstat st;
+  void *addr;
+  lipc_checkopts(L, 2, names);
+  bool readonly = lipc_optbool(L, 2, "readonly", false);
+  luaL_argcheck(L, s->addr == NULL, 1, "segment is attached already");
+  int r = lipcsys_shmat(s->s.id, readonly, &addr);
+  if (r < 0) return lipc_failself(L, "attach", r);
+  s->addr = addr;
+  s->readonly = readonly;
+  r = lipcsys_shmstat(s->s.id, &st);
+  if (r < 0) {
+    detach(s);
+    return lipc_failself(L, "attach", r);
+  }
+  s->size = (size_t)st.size;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* s:detach() -> true | nil, msg, code: it can be attached again, unless it was removed
+** -- see shmdt(2) */
+static int l_segment_detach (lua_State *L) {
+  Segment *s = lipc_checkopen(L, 1);
+  luaL_argcheck(L, s->addr != NULL, 1, "segment is not attached");
+  return lipc_result(L, "detach", detach(s));
+}
+
+/* The attached segment at 1, where n bytes from the offset at 2 on are inside. */
+static Segment *checkrange (lua_State *L, size_t n, int arg) {
+  Segment *s = lipc_checkopen(L, 1);
+  lua_Integer offset = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, s->addr != NULL, 1, "segment is not attached");
+  if (offset < 0 || (lua_Unsigned)offset > s->size)
+    luaL_argerror(L, 2,
+                  lua_pushfstring(L, "offset %I is out of bounds (%I bytes)", (LUAI_UACINT)offset,
+                                  (LUAI_UACINT)s->size));
+  if (n > s->size - (size_t)offset)
+    luaL_argerror(L, arg,
+                  lua_pushfstring(L, "%I bytes from offset %I on are out of bounds (%I bytes)",
+                                  (LUAI_UACINT)n, (LUAI_UACINT)offset, (LUAI_UACINT)s->size));
+  return s;
+}
+
+/* s:read(offset, n) -> string of n bytes; offset from 0.  Out of bounds and not attached are misuse */
+static int l_segment_read (lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, n >= 0, 3, "must not be negative");
+  const Segment *s = checkrange(L, (size_t)n, 3);
+  lua_pushlstring(L, s->addr + lua_tointeger(L, 2), (size_t)n);
+  return 1;
+}
+
+/* s:write(offset, data) -> true; offset from 0.  Out of bounds, not attached and attached read-only are
+** misuse */
+static int l_segment_write (lua_State *L) {
+  size_t n;
+  const char *data = luaL_checklstring(L, 3, &n);
+  const Segment *s = checkrange(L, n, 3);
+  luaL_argcheck(L, !s->readonly, 1, "segment is attached read-only");
+  memcpy(s->addr + lua_tointeger(L, 2), data, n);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* ---- the segment itself ---- */
+
+static int size_of (const Segment *s, lua_Integer *ret_size) {
+  struct lipcsys_shmstat st = {.size = s->size};
+  int r = s->addr != NULL ? 0 : lipcsys_shmstat(s->s.id, &st);
+  if (r == 0) *ret_size = (lua_Integer)st.size;
+  return r;
+}
+
+/* s:size() -> bytes | nil, msg, code: as the kernel says, attached or not */
+static int l_segment_size (lua_State *L) {
+  const Segment *s = lipc_checkopen(L, 1);
+  lua_Integer size = 0;
+  int r = size_of(s, &size);
+  if (r < 0) return lipc_failself(L, "size", r);
+  lua_pushinteger(L, size);
+  return 1;
+}
+
+/* #s: s:size(), and an error where that fails */
+static int l_segment_len (lua_State *L) {
+  const Segment *s = lipc_checkopen(L, 1);
+  lua_Integer size = 0;
+  int r = size_of(s, &size);
+  if (r < 0) {
+    lipc_failself(L, "size", r);
+    lua_pop(L, 1);
+    return lua_error(L);
+  }
+  lua_pushinteger(L, size);
+  return 1;
+}
+
+static void set_bool (lua_State *L, const char *name, bool value) {
+  lua_pushboolean(L, value);
+  lua_setfield(L, -2, name);
+}
+
+/* s:stat() -> {type="sysv shared memory", key=, id=, uid=, gid=, cuid=, cgid=, mode=, size=, nattch=, cpid=,
+** lpid=, atime=, dtime=, ctime=, dest=, locked=} | nil, msg, code   -- see shmctl(2) IPC_STAT */
+static int l_segment_stat (lua_State *L) {
+  const Segment *s = lipc_checkopen(L, 1);
+  struct lipcsys_shmstat st;
+  int r = lipcsys_shmstat(s->s.id, &st);
+  if (r < 0) return lipc_failself(L, "stat", r);
+  lua_createtable(L, 0, 17);
+  lipc_sysv_pushperm(L, "sysv shared memory", &st.perm, s->s.id);
+  lipc_sysv_field(L, "size", (lua_Integer)st.size);
+  lipc_sysv_field(L, "nattch", (lua_Integer)st.nattch);
+  lipc_sysv_field(L, "cpid", st.cpid);
+  lipc_sysv_field(L, "lpid", st.lpid);
+  lipc_sysv_field(L, "atime", st.atime);
+  lipc_sysv_field(L, "dtime", st.dtime);
+  lipc_sysv_field(L, "ctime", st.ctime);
+  set_bool(L, "dest", st.dest);
+  set_bool(L, "locked", st.locked);
+  return 1;
+}
+
+/* s:set{uid=, gid=, mode=} -> true | nil, msg, code: what is not given stays.  "EPERM": not the owner's
+** -- see shmctl(2) IPC_SET */
+static int l_segment_set (lua_State *L) {
+  static const char *const names[] = {LIPC_SYSV_SETTABLE, NULL};
+  const Segment *s = lipc_checkopen(L, 1);
+  struct lipcsys_shmstat st;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lipc_checkopts(L, 2, names);
+  memset(&st, 0, sizeof st);
+  lipc_sysv_checkset(L, &st.perm); /* misuse is told before the kernel is asked */
+  int r = lipcsys_shmstat(s->s.id, &st);
+  if (r < 0) return lipc_failself(L, "set", r);
+  lipc_sysv_checkset(L, &st.perm);
+  return lipc_result(L, "set", lipcsys_shmset(s->s.id, &st.perm));
+}
+
+/* s:remove() -> true | nil, msg, code: its key is free at once, the memory when the last has detached; this
+** object stays attached, and is detached by detach or close   -- see shmctl(2) IPC_RMID */
+static int l_segment_remove (lua_State *L) {
+  Segment *s = lipc_checkopen(L, 1);
+  int r = lipcsys_shmrm(s->s.id);
+  if (r == 0) s->s.unlink = false;
+  return lipc_result(L, "remove", r);
+}
+
+static int segment_release (lua_State *L, struct lipc_handle *h, int fd) {
+  Segment *s = (Segment *)h;
+  (void)L;
+  if (lipc_sysv_mustremove(&s->s, fd)) (void)lipcsys_shmrm(s->s.id); /* it may be gone */
+  return detach(s);
+}
+
+static const luaL_Reg methods[] = {
+  {"attach", l_segment_attach}, {"detach", l_segment_detach},
+  {"read", l_segment_read},     {"write", l_segment_write},
+  {"size", l_segment_size},     {"stat", l_segment_stat},
+  {"set", l_segment_set},       {"remove", l_segment_remove},
+  {"__len", l_segment_len},     {NULL, NULL},
+};
+static const luaL_Reg *const all_methods[] = {methods, lipc_sysv_methods, NULL};
+static const struct lipc_class segment_class = {.tname = "lipc.sysv.shm",
+                                                .label = "sysv.shm",
+                                                .size = sizeof(Segment),
+                                                .methods = all_methods,
+                                                .release = segment_release};
+
+/* ---- opening ---- */
+
+/* What a refusal of shmget is about: the note for it, or NULL. */
+static const char *refused (const struct lipcsys_sysvopen *o, int err, char *note, size_t size) {
+  char a[128], b[128];
+  struct lipcsys_shmstat st;
+  int id;
+  switch (err) {
+    case -EINVAL:
+      id = lipcsys_shmget(o->key, 0, 0);
+      if (o->key != LIPC_IPC_PRIVATE && id >= 0 && lipcsys_shmstat(id, &st) == 0)
+        snprintf(note, size, "it has %llu bytes, size is %zu", (unsigned long long)st.size, o->n);
+      else
+        snprintf(note, size, "size is %zu, kernel.shmmax is %s: sysctl -w kernel.shmmax=...", o->n,
+                 lipcsys_limit("kernel/shmmax", a, sizeof a));
+      return note;
+    case -ENOSPC:
+      snprintf(note, size,
+               "kernel.shmmni is %s (segments), kernel.shmall is %s (pages of all): remove some "
+               "(ipcs -m), or sysctl -w",
+               lipcsys_limit("kernel/shmmni", a, sizeof a),
+               lipcsys_limit("kernel/shmall", b, sizeof b));
+      return note;
+    case -ENOMEM:
+      if (o->flags == 0) return NULL;
+      snprintf(note, size, "vm.nr_hugepages is %s: sysctl -w vm.nr_hugepages=...",
+               lipcsys_limit("vm/nr_hugepages", a, sizeof a));
+      return note;
+    case -EPERM:
+      if (o->flags == 0) return NULL;
+      snprintf(note, size,
+               "huge pages need CAP_IPC_LOCK, or the group vm.hugetlb_shm_group, which is %s",
+               lipcsys_limit("vm/hugetlb_shm_group", a, sizeof a));
+      return note;
+    default: return NULL;
+  }
+}
+
+/* open(key[, {size=, create=, exclusive=, mode=, hugetlb=, unlink=}]) -> segment | nil, msg, code: key is an
+** integer or "private", which makes one that has no key.  create: makes it, with size bytes, all zero, and
+** mode (0600, whatever the umask), if it is not there; exclusive: "EEXIST" if it is; hugetlb: of pages
+** from the pool of huge ones, size rounded up by the kernel; unlink: what this call has made is removed
+** on close.  Of one that is there size is the least that it must have ("EINVAL")   -- see shmget(2) */
+static int l_shm_open (lua_State *L) {
+  static const char *const names[] = {LIPC_SYSV_OPTIONS, "size", "hugetlb", NULL};
+  struct lipcsys_sysvopen o;
+  char name[16], note[320];
+  int id;
+  bool made;
+  lipc_checkopts(L, 2, names);
+  bool unlink = lipc_sysv_options(L, &o);
+  o.n = (size_t)lipc_optint(L, 2, "size", 1, PTRDIFF_MAX, 0);
+  luaL_argcheck(L, o.n > 0 || !o.create, 2, "option 'size' is needed to create");
+  if (lipc_optbool(L, 2, "hugetlb", false)) {
+    o.flags = lipcsys_shmhuge();
+    if (o.flags == 0) return lipc_fail(L, "sysv.shm.open", lipc_sysv_keyname(o.key, name), -ENOSYS);
+  }
+  Segment *s = lipc_new(L, &segment_class);
+  int r = lipcsys_sysv_open(&o, lipcsys_shmget, &id, &made);
+  if (r < 0)
+    return lipc_failnote(L, "sysv.shm.open", lipc_sysv_keyname(o.key, name), r,
+                         refused(&o, r, note, sizeof note));
+  lipc_sysv_opened(L, &s->s, o.key, id, made, unlink);
+  return 1;
+}
+
+/* fromid(id) -> segment | nil, msg, code: one that somebody else told, or ipcs shows.  "EINVAL": there is
+** none; "EACCES": this user must not read it   -- see shmctl(2) */
+static int l_shm_fromid (lua_State *L) {
+  int id = lipc_sysv_checkid(L, 1);
+  struct lipcsys_shmstat st;
+  char name[16];
+  Segment *s = lipc_new(L, &segment_class);
+  int r = lipcsys_shmstat(id, &st);
+  if (r < 0) {
+    snprintf(name, sizeof name, "id %d", id);
+    return lipc_fail(L, "sysv.shm.fromid", name, r == -EIDRM ? -EINVAL : r);
+  }
+  lipc_sysv_opened(L, &s->s, st.perm.key, id, false, false);
+  return 1;
+}
+
+static const luaL_Reg funcs[] = {
+  {"open", l_shm_open},
+  {"fromid", l_shm_fromid},
+  {NULL, NULL},
+};
+
+int lipc_sysv_shm (lua_State *L) { return lipc_register(L, &segment_class, funcs); }
