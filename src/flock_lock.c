@@ -120,7 +120,9 @@ static int l_lock_lock (lua_State *L) {
   if (lua_isnoneornil(L, 3) && l->h.streak < QUICK &&
       atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) == 0) {
     l->h.streak++;
-    if (set(l, fd_of(l), mode, false) == 0) {
+    int r = set(l, fd_of(l), mode, false);
+    if (r < 0 && r != -EAGAIN) return failed(L, "lock", r);
+    if (r == 0) {
       lua_pushboolean(L, 1);
       return 1;
     }
