@@ -1,7 +1,7 @@
 /* flock.h - what the files of the module flock share: whole files, ranges, lock files.
 ** SPDX-License-Identifier: MIT */
-#ifndef FLOCK_H
-#define FLOCK_H
+#ifndef LIPC_FLOCK_H
+#define LIPC_FLOCK_H
 
 #include "lipc_kit.h"
 

@@ -42,7 +42,8 @@ int lipc_lock_range (lua_State *L) {
   Lock *range = lipc_new(L, &lipc_range_class);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, LIPC_UV_FREE);
-  if (lua_getiuservalue(L, 1, LIPC_UV_NAME) == LUA_TSTRING) lipc_setname(L, -2, lua_tostring(L, -1));
+  if (lua_getiuservalue(L, 1, LIPC_UV_NAME) == LUA_TSTRING)
+    lipc_setname(L, -2, lua_tostring(L, -1));
   lua_pop(L, 1);
   range->kind = posix ? LIPC_LK_POSIX : LIPC_LK_OFD;
   range->start = start;

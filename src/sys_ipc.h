@@ -46,7 +46,8 @@ enum { LIPC_LK_NONE, LIPC_LK_SHARED, LIPC_LK_EXCLUSIVE };
 struct lipcsys_lock {
   int kind; /* LIPC_LK_FLOCK ... */
   int mode; /* LIPC_LK_NONE: unlocks */
-  int64_t start, length; /* of record locks, in bytes; length 0: to the end, wherever that will be */
+  int64_t start,
+    length; /* of record locks, in bytes; length 0: to the end, wherever that will be */
 };
 
 /* Opens what is to be locked: close-on-exec, never blocking, never emptied, no symbolic link followed

@@ -38,9 +38,7 @@ static int record_command (int kind, bool wait) {
 
 int lipcsys_setlock (int fd, const struct lipcsys_lock *l, bool wait) {
   if (l->kind == LIPC_LK_FLOCK) {
-    int op = l->mode == LIPC_LK_NONE     ? LOCK_UN
-             : l->mode == LIPC_LK_SHARED ? LOCK_SH
-                                         : LOCK_EX;
+    int op = l->mode == LIPC_LK_NONE ? LOCK_UN : l->mode == LIPC_LK_SHARED ? LOCK_SH : LOCK_EX;
     return flock(fd, wait ? op : op | LOCK_NB) < 0 ? -errno : 0;
   }
   struct flock fl = {.l_type = l->mode == LIPC_LK_NONE     ? F_UNLCK
