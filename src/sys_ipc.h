@@ -263,5 +263,64 @@ const char *lipcsys_semnote (int err, char *buf, size_t size);
 
 /* ---- file locks ---- */
 
+enum { LIPC_LK_FLOCK, LIPC_LK_OFD, LIPC_LK_POSIX };
+enum { LIPC_LK_NONE, LIPC_LK_SHARED, LIPC_LK_EXCLUSIVE };
+
+/* A lock: flock(2)'s of a whole file, or a record lock, of the open file description or the process. */
+struct lipcsys_lock {
+  int kind; /* LIPC_LK_FLOCK ... */
+  int mode; /* LIPC_LK_NONE: unlocks */
+  int64_t start,
+    length; /* of record locks, in bytes; length 0: to the end, wherever that will be */
+};
+
+/* Opens what is to be locked: close-on-exec, never blocking, never emptied, no symbolic link followed
+** as the last part (-ELOOP).  -- see open(2) */
+int lipcsys_openlock (const char *path, unsigned access, bool create, bool exclusive, unsigned mode,
+                      int *ret_fd);
+
+/* Takes, converts or gives back.  wait false: -EAGAIN while somebody else is in the way.  wait true: a
+** signal ends it (-EINTR).  -EDEADLK (POSIX, waiting), -ENOLCK, -EBADF (not open for that).
+** -- see flock(2), fcntl(2) F_OFD_SETLK, F_SETLK */
+int lipcsys_setlock (int fd, const struct lipcsys_lock *l, bool wait);
+
+#define LIPC_MAXHOLDERS 32
+
+struct lipcsys_holder {
+  int kind, mode;
+  int64_t start, length;
+  int npids; /* 0: it cannot be told */
+  long pids[LIPC_MAXHOLDERS];
+};
+
+/* Who would be in the way, without touching anything: 0 (nobody) or 1 (*ret_holder is one of them).
+** Of flock(2) locks and of pids only /proc knows.  -- see fcntl(2) F_OFD_GETLK, proc(5) fdinfo, locks */
+int lipcsys_testlock (int fd, const struct lipcsys_lock *l, struct lipcsys_holder *ret_holder);
+
+/* The mode of the flock(2) lock that the open file description holds; LIPC_LK_NONE also where it
+** cannot be told. */
+int lipcsys_ownlock (int fd);
+
+/* A lock file: opened, or made with that mode, to read and write.  -EINVAL: something else has that name. */
+int lipcsys_openlockfile (const char *path, unsigned mode, int *ret_fd);
+
+/* Whether the path names that very file. */
+bool lipcsys_isnamed (int fd, const char *path);
+
+/* The number in a lock file, whoever wrote it; 0: none that could be a pid. */
+long lipcsys_readpid (int fd);
+
+/* Empties the file and writes this process's pid into it, if pid is true. */
+int lipcsys_writepid (int fd, bool pid);
+
+/* Whether there is such a process that is not this one. */
+bool lipcsys_otherlives (long pid);
+
+/* Removes the path if it names that very file. */
+int lipcsys_unlinklock (int fd, const char *path);
+
+/* The value of RLIMIT_NOFILE. */
+long lipcsys_maxfds (void);
+
 #pragma GCC visibility pop
 #endif

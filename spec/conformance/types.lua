@@ -195,4 +195,44 @@ types[#types + 1] = {
   fails = function(s) s:wait(1, 0) end,
 }
 
+-- Of two descriptions of one file, whose name is gone already; the other one holds it.
+local function two_locks(range)
+  local names = require "support.names"
+  local path = names.path()
+  local o = assert(ipc.flock.open(path, { create = true, exclusive = true }))
+  local other = assert(ipc.flock.open(path))
+  os.remove(path)
+  if not range then
+    assert(other:lock "exclusive")
+    return o, { other }
+  end
+  local theirs = other:range(0, 10)
+  assert(theirs:lock "exclusive")
+  return o:range(5, 10), { theirs, other, o }
+end
+
+types[#types + 1] = {
+  name = "lipc.flock",
+  open = function() return two_locks(false) end,
+  failing = "ipc.flock.open('/', { access = 'r' })",
+  wait = function(f, timeout) return f:lock("exclusive", timeout) end,
+  ready = function(_, others) assert(others[1]:unlock()) end,
+  fails = function(f) f:trylock "shared" end,
+}
+
+types[#types + 1] = {
+  name = "lipc.flock.range",
+  open = function() return two_locks(true) end,
+  wait = function(r, timeout) return r:lock("shared", timeout) end,
+  ready = function(_, others) assert(others[1]:unlock()) end,
+  fails = function(r) r:trylock "shared" end,
+}
+
+types[#types + 1] = {
+  name = "lipc.flock.lockfile",
+  open = function() return assert(ipc.flock.lockfile(require "support.names".path ".pid")), {} end,
+  failing = "ipc.flock.lockfile '/tmp/lipc-never-made.pid'",
+  fails = function(f) f:stale() end,
+}
+
 return types

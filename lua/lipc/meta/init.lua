@@ -14,6 +14,7 @@
 ---@field pipe lipc.pipe.module
 ---@field fifo lipc.fifo.module
 ---@field eventfd lipc.eventfd.module
+---@field flock lipc.flock.module
 ---@field timer lipc.timer.module
 ---@field mqueue lipc.mqueue.module
 ---@field semaphore lipc.semaphore.module
