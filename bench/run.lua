@@ -5,7 +5,10 @@ local rounds = tonumber(os.getenv "ROUNDS") or 7
 local lua = os.getenv "LUA" or "lua5.4"
 local cc = os.getenv "CC" or "cc"
 
-assert(os.execute(("mkdir -p build/bench && %s -std=gnu11 -O2 -Wall -o build/bench/twin bench/twin.c"):format(cc)))
+assert(os.execute "mkdir -p build/bench")
+for _, twin in ipairs { "twin", "twin_ipc" } do
+  assert(os.execute(("%s -std=gnu11 -O2 -Wall -pthread -o build/bench/%s bench/%s.c -lrt"):format(cc, twin, twin)))
+end
 
 local TWIN = "build/bench/twin"
 local PEER = lua .. " bench/peer.lua"
@@ -45,11 +48,12 @@ local function ratio_of(values, a, b)
 end
 
 -- at_least or at_most: the target of the ratio lipc / C.
-local function report(name, unit, medians, ratio, target, other)
+local function report(name, unit, medians, ratio, target, other, what)
   local good = target == nil or (target.at_least and ratio >= target.at_least)
     or (target.at_most and ratio <= target.at_most)
   if not good then missed = missed + 1 end
-  print(("%-34s lipc %10.1f  %s %10.1f %-7s ratio %.2f  %s"):format(name, medians.lua, other or "C", medians.c, unit, ratio,
+  print(("%-34s lipc %10.1f  %s %10.1f %-7s %s %.2f  %s"):format(name, medians.lua, other or "C", medians.c, unit,
+    what or "ratio", ratio,
     target == nil and "" or ("%s (target %s %.2f)"):format(good and "ok" or "MISSED",
       target.at_least and ">=" or "<=", target.at_least or target.at_most)))
 end
@@ -118,6 +122,9 @@ benches[#benches + 1] = { "broker 1 to 1, 128 B, TCP", function(name)
   print(("%-34s k/s: our broker on a Unix socket %.0f, nats-server with libnats clients %.0f"):format("", medians.unix,
     medians.libnats))
 end }
+
+local tools = { lua = lua, median = median, rounds_of = rounds_of, ratio_of = ratio_of, report = report }
+for _, bench in ipairs(require "ipc"(tools)) do benches[#benches + 1] = bench end
 
 local function wanted(name)
   if #arg == 0 then return true end

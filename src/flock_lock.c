@@ -154,17 +154,13 @@ static int with_failed (lua_State *L, int t, int err) {
   return failed(L, "with", err);
 }
 
-/* What block has taken already is told by the guard that it left above the deadline. */
 static int with_step (lua_State *L, int t) {
   Lock *l = lua_touserdata(L, 1);
-  if (lua_gettop(L) < t + 2) {
-    if (holds(l) != LIPC_LK_NONE)
-      return luaL_error(L, "with: this %s holds its lock already", l->h.cls->label);
-    int r = set(l, fd_of(l), mode_of(L), false);
-    if (r == -EAGAIN) return lipc_again(0);
-    if (r < 0) return failed(L, "with", r);
-  }
-  return lipc_held(L, 3, t);
+  if (holds(l) != LIPC_LK_NONE)
+    return luaL_error(L, "with: this %s holds its lock already", l->h.cls->label);
+  int r = set(l, fd_of(l), mode_of(L), false);
+  if (r == -EAGAIN) return lipc_again(0);
+  return r < 0 ? failed(L, "with", r) : lipc_held(L, 3, t);
 }
 static const struct lipc_op with_op = {"with", with_step, 0, with_failed};
 
@@ -196,17 +192,12 @@ static int attempt (void *arg, bool wait) {
   return set(a->l, fd_of(a->l), a->mode, wait);
 }
 
-/* with must have its guard armed before anything that may raise: callbacks run after this. */
 int lipc_lock_block (lua_State *L, const struct lipc_op *op, int t, double seconds) {
   struct attempt a = {lua_touserdata(L, 1), mode_of(L)};
   if (op == &with_op && holds(a.l) != LIPC_LK_NONE) return 0; /* a callback's: the step says so */
   int r = lipcsys_bounded(seconds, attempt, &a);
   if (r < 0) return r;
-  if (op == &with_op) {
-    lua_pushvalue(L, t - 1);
-    lua_toclose(L, -1);
-    return 0;
-  }
+  if (op == &with_op) return lipc_done(lipc_held(L, 3, t));
   lua_pushboolean(L, 1);
   return 1;
 }

@@ -115,6 +115,7 @@ const char *lipc_checkname (lua_State *L, int arg, size_t max) {
 void lipc_splitopts (lua_State *L, int idx, const char *const names[]) {
   lua_settop(L, idx);
   if (lua_type(L, idx) != LUA_TTABLE) {
+    lipc_checktimeout(L, idx, 0); /* while it is where the caller has put it */
     lua_pushnil(L);
     lua_insert(L, idx);
     return;
