@@ -149,6 +149,8 @@ describe("semaphore", function()
     local q = sempeer.start("posix", name, "open", "value")
     assert.equal("open\nvalue 7\n", q:read "a")
     q:close()
+    assert(ipc.signal.kill(p:pid(), "SIGKILL"))
+    assert(p:wait(60))
   end)
 
   it("stays taken when its holder is killed: the kernel gives nothing back", function()

@@ -198,8 +198,8 @@ print(s.o_time)]]))
         while true do sem.open(key, { create = true, initial = all }):remove() end]], key), stdout = "pipe" })
       assert.equal("x", p.stdout:read(1))
       ipc.sleep((i % 7) * 0.0003)
-      p:kill "SIGKILL"
-      p:wait(60)
+      assert(ipc.signal.kill(p:pid(), "SIGKILL"))
+      assert(p:wait(60))
       p:close()
       local s, message, code = sem.open(key, { initialized = true, timeout = 0 })
       if s then

@@ -174,6 +174,21 @@ describe("sysv.sem", function()
     assert.same({ 1, 0 }, s:getall())
   end)
 
+  it("does not miss a moment at which a nowait operation decided", function()
+    local s = new { 0, 0 }
+    local p, finish = child.lua([[
+      local s = require "lipc".sysv.sem.fromid(tonumber((...)))
+      ready()
+      print(s:op { { num = 1, op = -1 }, { num = 2, op = -1, nowait = true } })]], s:id())
+    assert(p:read "n")
+    programs.eventually(function() return s:getncnt(1) == 1 end)
+    assert.is_true(s:post(1))
+    assert.is_true(s:wait(1, 0)) -- the sleeper has not taken it, and the kernel has told it why
+    local ok, out = finish()
+    assert.is_true(ok, out)
+    assert.matches("^\nnil\t.*EAGAIN\n$", out)
+  end)
+
   it("names the limits that it meets", function()
     local s = new { 32767, 0 }
     local range = "Numerical result out of range (SEMVMX, the greatest value and the most that is undone, is 32767)"
