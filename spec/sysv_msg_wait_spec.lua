@@ -67,7 +67,7 @@ describe("waiting in sysv.msg", function()
 
   it("does so where SIGURG has a callback, which still runs", function()
     local seen = 0
-    local on <close> = assert(signal.on("SIGURG", function() seen = seen + 1 end))
+    local _ <close> = assert(signal.on("SIGURG", function() seen = seen + 1 end))
     keeps_time()
     assert.equal(0, seen)
     local p = when_it_waits [[ipc.signal.kill(math.tointeger(arg[2]), "SIGURG")
@@ -103,7 +103,7 @@ describe("waiting in sysv.msg", function()
 
   it("goes on after a signal's callback, with the same end", function()
     local seen = {}
-    local on <close> = assert(signal.on("SIGUSR1", function() seen[#seen + 1] = "usr1" end))
+    local _ <close> = assert(signal.on("SIGUSR1", function() seen[#seen + 1] = "usr1" end))
     local p <close> = when_it_waits [[
       for i = 1, 3 do
         ipc.signal.kill(math.tointeger(arg[2]), "SIGUSR1")
@@ -118,7 +118,7 @@ describe("waiting in sysv.msg", function()
 
   it("lets a callback use the same queue", function()
     local got
-    local on <close> = assert(signal.on("SIGUSR1", function() -- both buffers are used in the middle of the wait
+    local _ <close> = assert(signal.on("SIGUSR1", function() -- both buffers are used in the middle of the wait
       assert(q:send(7, ("z"):rep(5000)))
       got = assert(q:receive(7, 0))
       assert(q:send(1, "from the callback"))
@@ -285,10 +285,10 @@ describe("limits of sysv.msg:", function()
       print(b:send(1, big .. big))]])
     if not out then return pending "no IPC name space of one's own here" end
     assert.equal([[
-nil	sysv.msg.open key 0x00000000: No space left on device (kernel.msgmni is 2: remove some (ipcs -q), or sysctl -w kernel.msgmni=...)	ENOSPC
-nil	sysv.msg:receive key 0x00000000, id 0: message too large (it has 160000 bytes, max is 100000)	E2BIG
-nil	sysv.msg:send key 0x00000000, id 1: message too large (it has 320000 bytes, kernel.msgmax is 200000: sysctl -w kernel.msgmax=...)	E2BIG
-]], out)
+nil sysv.msg.open key 0x00000000: No space left on device (kernel.msgmni is 2: remove some (ipcs -q), or sysctl -w kernel.msgmni=...) ENOSPC
+nil sysv.msg:receive key 0x00000000, id 0: message too large (it has 160000 bytes, max is 100000) E2BIG
+nil sysv.msg:send key 0x00000000, id 1: message too large (it has 320000 bytes, kernel.msgmax is 200000: sysctl -w kernel.msgmax=...) E2BIG
+]], (out:gsub("\t", " ")))
   end)
 
   it("an owner's, for users without rights", function()

@@ -126,4 +126,13 @@ types[#types + 1] = {
   fails = function(t) t:wait(0) end,
 }
 
+types[#types + 1] = {
+  name = "lipc.sysv.msg",
+  open = function() return assert(ipc.sysv.msg.open("private", { unlink = true })), {} end,
+  held = false,
+  wait = function(q, timeout) return q:receive(1, timeout) end,
+  ready = function(q) assert(q:send(1, "x")) end,
+  fails = function(q) q:receive(1, 0) end,
+}
+
 return types

@@ -15,6 +15,7 @@
 ---@field fifo lipc.fifo.module
 ---@field eventfd lipc.eventfd.module
 ---@field timer lipc.timer.module
+---@field sysv lipc.sysv.module
 ---@field socket lipc.socket.module
 ---@field signal lipc.signal.module
 ---@field poll lipc.poll.module
