@@ -130,6 +130,7 @@ build = {
     ["lipc.meta.signal"] = "lua/lipc/meta/signal.lua",
     ["lipc.meta.socket"] = "lua/lipc/meta/socket.lua",
     ["lipc.meta.stream"] = "lua/lipc/meta/stream.lua",
+    ["lipc.meta.sysv"] = "lua/lipc/meta/sysv.lua",
     ["lipc.meta.sysv_sem"] = "lua/lipc/meta/sysv_sem.lua",
     ["lipc.meta.timer"] = "lua/lipc/meta/timer.lua",
     ["lipc.process"] = "lua/lipc/process.lua",

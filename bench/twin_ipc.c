@@ -66,7 +66,8 @@ static void put (struct queue q, const struct message *m, size_t size) {
 }
 
 static void get (struct queue q, struct message *m, size_t size) {
-  ssize_t n = q.sysv >= 0 ? msgrcv(q.sysv, m, MAXSIZE, 0, 0) : mq_receive(q.mq, m->text, MAXSIZE, NULL);
+  ssize_t n = q.sysv >= 0 ? msgrcv(q.sysv, m, MAXSIZE, 0, 0)
+                          : mq_receive(q.mq, m->text, MAXSIZE, NULL);
   if (n != (ssize_t)size) die("receive");
 }
 
@@ -138,7 +139,8 @@ static int pair (int argc, char **argv) {
     if (id < 0) die("msgget");
     if (sysv) snprintf(names[i], sizeof names[i], "%d", id);
     else snprintf(names[i], sizeof names[i], "/lipc-%d-bench-%d", (int)getpid(), i);
-    if (!sysv && mq_open(names[i], O_RDWR | O_CREAT | O_EXCL, 0600, &attr) == (mqd_t)-1) die("mq_open");
+    if (!sysv && mq_open(names[i], O_RDWR | O_CREAT | O_EXCL, 0600, &attr) == (mqd_t)-1)
+      die("mq_open");
     setenv(variables[i], names[i], 1);
   }
   launch(argv, 3, mid, 0);

@@ -28,7 +28,8 @@ typedef struct Queue {
   bool again; /* the last attempt to send has found the queue full */
 } Queue;
 
-#define FIRST_CAP 8192 /* the kernel's default for the largest message */
+#define MOST_LOOKED_AT (1 << 20) /* bytes of a message whose size is only to be told */
+#define FIRST_CAP      8192 /* the kernel's default for the largest message */
 
 static size_t buffer_size (size_t cap) { return sizeof(struct buffer) + cap; }
 
@@ -247,7 +248,7 @@ static int larger (lua_State *L, Queue *q, const struct want *w, size_t given) {
   }
   char number[128];
   size_t most = strtoull(lipcsys_limit("kernel/msgmax", number, sizeof number), NULL, 10);
-  room(L, &q->in, most > given && most <= LIPC_SCRATCH ? most : given + 1);
+  room(L, &q->in, most > given && most <= MOST_LOOKED_AT ? most : given + 1);
   return fail_larger(L, "receive", w->max, size_of_next(q, w));
 }
 
@@ -390,7 +391,7 @@ static int l_queue_set (lua_State *L) {
   char number[128], note[200];
   luaL_checktype(L, 2, LUA_TTABLE);
   lipc_checkopts(L, 2, names);
-  lua_Integer qbytes = lipc_optint(L, 2, "qbytes", 0, LUA_MAXINTEGER, -1);
+  lua_Integer qbytes = lipc_optint(L, 2, "qbytes", 0, INT32_MAX, -1); /* the kernel has an int */
   memset(&st, 0, sizeof st);
   lipc_sysv_checkset(L, &st.perm); /* misuse is told before the kernel is asked */
   int r = lipcsys_msgstat(q->s.id, &st);

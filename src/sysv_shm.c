@@ -213,11 +213,9 @@ static const char *refused (const struct lipcsys_sysvopen *o, int err, char *not
                  lipcsys_limit("kernel/shmmax", a, sizeof a));
       return note;
     case -ENOSPC:
-      snprintf(note, size,
-               "kernel.shmmni is %s (segments), kernel.shmall is %s (pages of all): remove some "
-               "(ipcs -m), or sysctl -w",
-               lipcsys_limit("kernel/shmmni", a, sizeof a),
-               lipcsys_limit("kernel/shmall", b, sizeof b));
+      snprintf(
+        note, size, "kernel.shmmni is %s segments, kernel.shmall is %s pages: ipcs -m, sysctl -w",
+        lipcsys_limit("kernel/shmmni", a, sizeof a), lipcsys_limit("kernel/shmall", b, sizeof b));
       return note;
     case -ENOMEM:
       if (o->flags == 0) return NULL;

@@ -197,7 +197,6 @@ types[#types + 1] = {
 
 -- Of two descriptions of one file, whose name is gone already; the other one holds it.
 local function two_locks(range)
-  local names = require "support.names"
   local path = names.path()
   local o = assert(ipc.flock.open(path, { create = true, exclusive = true }))
   local other = assert(ipc.flock.open(path))
@@ -230,9 +229,18 @@ types[#types + 1] = {
 
 types[#types + 1] = {
   name = "lipc.flock.lockfile",
-  open = function() return assert(ipc.flock.lockfile(require "support.names".path ".pid")), {} end,
+  open = function() return assert(ipc.flock.lockfile(names.path ".pid")), {} end,
   failing = "ipc.flock.lockfile '/tmp/lipc-never-made.pid'",
   fails = function(f) f:stale() end,
+}
+
+types[#types + 1] = {
+  name = "lipc.sysv.msg",
+  open = function() return assert(ipc.sysv.msg.open("private", { unlink = true })), {} end,
+  held = false,
+  wait = function(q, timeout) return q:receive(1, timeout) end,
+  ready = function(q) assert(q:send(1, "x")) end,
+  fails = function(q) q:receive(1, 0) end,
 }
 
 return types
