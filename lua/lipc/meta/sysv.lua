@@ -6,6 +6,7 @@
 ---@field PRIVATE integer the key of what has none; "private" is the same
 ---@field msg lipc.sysv.msg.module
 ---@field shm lipc.sysv.shm.module
+---@field sem lipc.sysv.sem.module described in sysv_sem.lua
 local sysv = {}
 
 --- A key, made of the file's inode and device numbers and the id; the same in every language. Two files may have the same
