@@ -104,7 +104,7 @@ describe("flock.range", function()
   end)
 
   it("is not dropped by closing another descriptor of the file; POSIX's is", function()
-    if valgrind then return end
+    if valgrind then return pending "valgrind knows no pidfd" end
     local f, other = new(), new()
     for _, posix in ipairs { false, true } do
       local r = f:range(0, 10, { posix = posix })
@@ -125,7 +125,7 @@ describe("flock.range", function()
   end)
 
   it("of a description is inherited by fork, POSIX's is not", function()
-    if valgrind then return end
+    if valgrind then return pending "valgrind knows no pidfd" end
     local f = new()
     for _, posix in ipairs { false, true } do
       local r = f:range(0, 10, { posix = posix })

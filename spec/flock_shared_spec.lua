@@ -25,7 +25,7 @@ describe("flock", function()
   local function new(opts) return assert(keep(ipc.flock.open(path, opts))) end
 
   it("is shared with a forked child, until both have closed or one unlocks", function()
-    if valgrind then return end
+    if valgrind then return pending "valgrind knows no pidfd" end
     local f, other = new(), new()
     assert(f:lock "exclusive")
     local p = assert(ipc.process.fork(function()

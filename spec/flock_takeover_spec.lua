@@ -38,7 +38,7 @@ describe("a lock file", function()
   end
 
   it("goes to exactly one of those who start at once", function()
-    if valgrind then return end
+    if valgrind then return pending "valgrind knows no pidfd" end
     local function body(request, answer)
       local lf
       for order in request:lines() do
@@ -95,7 +95,7 @@ describe("a lock file", function()
   end)
 
   it("never has two holders, whenever they are killed", function()
-    if valgrind then return end
+    if valgrind then return pending "valgrind knows no pidfd" end
     local log, witness = names.path(), names.path()
     io.open(witness, "w"):close()
     finally(function()
