@@ -42,10 +42,19 @@ static int l_set_setval (lua_State *L) {
   return lipc_semset_result(L, "setval", r);
 }
 
+/* Room for the values of any set.  The kernel copies as many as the set has that has the id now: after very
+** many others were made and removed that may be a larger one, and not ours. */
+static uint16_t *newvalues (lua_State *L, const Set *s) {
+  size_t n = s->nsems > UINT16_MAX ? (size_t)s->nsems : UINT16_MAX + 1;
+  uint16_t *v = lua_newuserdatauv(L, n * sizeof *v, 0);
+  memset(v, 0, n * sizeof *v);
+  return v;
+}
+
 /* set:getall() -> array of integers | nil, msg, code: the values of one moment   -- see semctl(2) GETALL */
 static int l_set_getall (lua_State *L) {
   const Set *s = lipc_checkopen(L, 1);
-  uint16_t *v = lua_newuserdatauv(L, (size_t)s->nsems * sizeof *v, 0);
+  uint16_t *v = newvalues(L, s);
   int r = lipcsys_semgetall(s->s.id, v);
   if (r < 0) return lipc_semset_fail(L, "getall", r);
   lua_createtable(L, (int)s->nsems, 0);
@@ -82,7 +91,7 @@ static void read_values (lua_State *L, int arg, int idx, const char *what, lua_I
 static int l_set_setall (lua_State *L) {
   const Set *s = lipc_checkopen(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
-  uint16_t *v = lua_newuserdatauv(L, (size_t)s->nsems * sizeof *v, 0);
+  uint16_t *v = newvalues(L, s);
   read_values(L, 2, 2, "", s->nsems, v);
   return lipc_semset_result(L, "setall", lipcsys_semsetall(s->s.id, v));
 }
