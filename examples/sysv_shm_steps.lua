@@ -19,7 +19,7 @@ print "3. written"
 s:detach()
 print("4. detached: " .. s:stat().nattch .. " times")
 io.stdout:flush()
-assert(ipc.process.spawn({ arg[-1], arg[0], tostring(key) })):wait(60)
+assert(ipc.process.spawn { os.getenv "LUA" or arg[-1], arg[0], tostring(key) }):wait(60)
 s:remove()
 os.remove(path)
 print("6. removed: " .. select(3, ipc.sysv.shm.open(key)))

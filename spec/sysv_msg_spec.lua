@@ -82,7 +82,7 @@ describe("sysv.msg", function()
 
   it("says where a kernel has no copying", function()
     -- CONFIG_CHECKPOINT_RESTORE off: strace answers in the kernel's place
-    local out = support.output("strace -f -o /dev/null -e inject=msgrcv:error=ENOSYS " .. peer.command [[
+    local out = support.strace("-f -o /dev/null -e inject=msgrcv:error=ENOSYS", [[
       local q <close> = ipc.sysv.msg.open("private", { unlink = true })
       print((select(2, q:copy(1))))]])
     assert.matches(": Function not implemented %(the kernel was built without CONFIG_CHECKPOINT_RESTORE%)\n$", out)

@@ -79,10 +79,9 @@ describe("waiting in sysv.msg", function()
 
   it("does so in C's msgrcv: the thread sleeps in the kernel", function()
     local log = os.tmpname()
-    local out = support.output(("strace -f -e trace=msgrcv,nanosleep,clock_nanosleep -e signal=none -o %s "):format(log) ..
-      peer.command([[
+    local out = support.strace("-f -e trace=msgrcv,nanosleep,clock_nanosleep -e signal=none -o " .. log, [[
       local q = ipc.sysv.msg.open(math.tointeger(arg[1]))
-      print((select(3, q:receive(0, 0.3))))]], key))
+      print((select(3, q:receive(0, 0.3))))]], key)
     assert.equal("ETIMEDOUT\n", out)
     local asleep, tries = 0, 0
     for line in io.lines(log) do
@@ -127,6 +126,21 @@ describe("waiting in sysv.msg", function()
     assert.equal("from the callback", (q:receive(1, SOON)))
     p:read "a"
     assert.equal(5000, #got)
+  end)
+
+  it("sends its own message when a callback sends another between the look and the sleep", function()
+    fill()
+    debug.sethook(function() -- as that of a Ctrl-C: what waits calls it from C
+      if debug.getinfo(3, "S").what ~= "C" then return end
+      debug.sethook()
+      for _ = 1, 2 do assert(q:receive(1, 0)) end
+      assert(q:send(7, "the callback's", 0))
+    end, "c")
+    local ok, message = q:send(8, "the caller's" .. (" "):rep(900), SOON)
+    debug.sethook()
+    assert.is_true(ok, message)
+    assert.equal("the callback's", (q:receive(7, 0)))
+    assert.matches("^the caller's +$", (q:receive(8, 0)))
   end)
 
   it("ends with EIDRM when the queue is removed", function()
@@ -243,12 +257,12 @@ describe("limits of sysv.msg:", function()
     local q <close> = assert(msg.open("private", { unlink = true }))
     local max = math.tointeger(tonumber(io.lines "/proc/sys/kernel/msgmax"()))
     for _, n in ipairs { max + 1, max + 100000 } do
-      local result, message, code = q:send(1, ("x"):rep(n))
+      local result, message, code = q:send(1, ("x"):rep(n), SOON)
       assert.same({ nil, "E2BIG" }, { result, code })
       assert.is_truthy(message:find((": message too large (it has %d bytes, kernel.msgmax is %d: "):format(n, max), 1, true))
     end
     assert(q:set { qbytes = 50 })
-    local _, message, code = q:send(1, ("x"):rep(51))
+    local _, message, code = q:send(1, ("x"):rep(51), SOON)
     assert.equal("E2BIG", code)
     assert.matches("message too large %(it has 51 bytes, the queue's msg_qbytes is 50: set{qbytes=...}%)$", message)
     assert(q:send(1, ("x"):rep(50)))

@@ -116,7 +116,6 @@ static int send_failed (lua_State *L, int t, int err) {
   struct lipcsys_msgstat st;
   char note[160];
   (void)t;
-  err = told(q, err);
   if (err != -ETIMEDOUT || lipcsys_msgstat(q->s.id, &st) < 0) return lipc_failself(L, "send", err);
   snprintf(
     note, sizeof note, "the queue has %llu of the %llu bytes of its msg_qbytes, %llu messages",

@@ -1,7 +1,6 @@
 -- Keys, peers and the moments of waiting for the specs of System V objects.
 local ipc = require "lipc"
 local peer = require "support.peer"
-local probe = require "support.probe"
 
 local sysv = {}
 
@@ -35,17 +34,9 @@ function sysv.python(script, ...)
   return sysv.output(table.concat(words, " "))
 end
 
--- The system call that a process sleeps in, until it is this one (by number on this machine: as /proc says it).
-function sysv.waits_in(pid, number)
-  local deadline = probe.now() + 60
-  repeat
-    local f = io.open(("/proc/%d/syscall"):format(pid))
-    local text = f and f:read "a" or ""
-    if f then f:close() end
-    if text:match "^(%d+)" == tostring(number) then return end
-    probe.pause(0.001)
-  until probe.now() > deadline
-  error(("process %d is not in system call %d"):format(pid, number))
+-- strace(options, script, ...) -> what the script prints; no look for leaks, which is a tracer too
+function sysv.strace(options, script, ...)
+  return sysv.output(("ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 strace %s %s"):format(options, peer.command(script, ...)))
 end
 
 -- The list of a kind, by id.
