@@ -74,6 +74,7 @@ describe("waiting in sysv.msg", function()
       require "support.child".sleeping(math.tointeger(arg[2])) q:send(9, "end")]]
     assert.same({ "end", 9 }, { q:receive(9, SOON) })
     p:close()
+    assert(ipc.sleep(0)) -- it may have come together with the message
     assert.equal(1, seen)
   end)
 
@@ -91,7 +92,7 @@ describe("waiting in sysv.msg", function()
     end
     os.remove(log)
     assert.is_true(asleep >= 1 and asleep <= 3, asleep)
-    assert.is_true(tries >= 1 and tries <= 4, tries)
+    assert.is_true(tries >= 1 and tries <= 16, tries) -- pauses of 5 ms would make 60
   end)
 
   it("costs next to nothing", function()
@@ -111,8 +112,8 @@ describe("waiting in sysv.msg", function()
       q:send(1, "end")]]
     assert.equal("end", (q:receive(1, SOON)))
     p:read "a"
+    assert(ipc.sleep(0)) -- the last may have come together with the message
     assert.is_true(#seen >= 1)
-    assert(ipc.now())
   end)
 
   it("lets a callback use the same queue", function()

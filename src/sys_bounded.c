@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -111,8 +112,16 @@ static bool interruptible (double seconds, lipcsys_call *call, void *arg, int *r
 }
 #endif
 
+/* The timer and the handler cost nine system calls, giving way costs one, and a peer that is about to
+** answer does so then: 14 us instead of 22 for a request and its reply, where C takes 10. */
+#define YIELDS 4
+
 int lipcsys_bounded (double seconds, lipcsys_call *call, void *arg) {
   int r;
+  for (int i = 0; i < YIELDS; i++) {
+    sched_yield();
+    if ((r = call(arg, false)) != -EAGAIN) return r;
+  }
   if (interruptible(seconds, call, arg, &r)) return r;
   double end = lipcsys_now() + seconds, pause = 50e-6;
   while ((r = call(arg, false)) == -EAGAIN) {

@@ -15,11 +15,12 @@
 /* A call that blocks; wait false: one attempt that does not, -EAGAIN when it would. */
 typedef int lipcsys_call (void *arg, bool wait);
 
-/* Makes the blocking call, but for at most that long (finite): what it returned; -EINTR: the time is
-** over, or a signal came.  The thread sleeps in the kernel and is woken by a timer with SIGURG, which
-** means nothing to anybody while its disposition is the default, and for that time has a handler that
-** does nothing.  Where SIGURG is blocked or is somebody's, the call is tried after pauses that grow
-** from 50 us to 5 ms.  -- see timer_create(2), msgrcv(2), flock(2), fcntl(2) F_OFD_SETLKW */
+/* Tries a few times, giving way to others between; then makes the blocking call, but for at most that
+** long (finite): what it returned; -EINTR: the time is over, or a signal came.  The thread sleeps in
+** the kernel and is woken by a timer with SIGURG, which means nothing to anybody while its disposition
+** is the default, and for that time has a handler that does nothing.  Where SIGURG is blocked or is
+** somebody's, the call is tried after pauses that grow from 50 us to 5 ms.
+** -- see timer_create(2), msgrcv(2), flock(2), fcntl(2) F_OFD_SETLKW */
 int lipcsys_bounded (double seconds, lipcsys_call *call, void *arg);
 
 /* A limit of the kernel as text, from /proc/sys/<name> ("kernel/msgmni"); "?" where it is not told. */
