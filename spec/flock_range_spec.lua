@@ -6,7 +6,8 @@ local peer = require "support.peer"
 local probe = require "support.probe"
 
 local SOON = 30 -- seconds: longer than anything here takes
-local valgrind = os.getenv "LIPC_SPEC_MODE" == "valgrind" -- which knows no pidfd: no process.fork, no kill
+-- It knows no pidfd (no process.fork, no kill), and lets no signal end F_OFD_SETLKW: such a wait would have no end.
+local valgrind = os.getenv "LIPC_SPEC_MODE" == "valgrind"
 
 describe("flock.range", function()
   local path, open
@@ -59,6 +60,7 @@ describe("flock.range", function()
   end)
 
   it("shares, and to the end means wherever it will be", function()
+    if valgrind then return end
     local a, b = new(), new()
     local whole, tail = a:range(0), b:range(100, 0)
     assert(whole:lock "shared")
@@ -73,6 +75,7 @@ describe("flock.range", function()
   end)
 
   it("keeps the old lock when an upgrade fails", function()
+    if valgrind then return end
     local a, b, c = new():range(0, 10), new():range(0, 10), new():range(0, 10)
     assert(a:lock "shared" and b:lock "shared")
     for _, posix in ipairs { false, true } do

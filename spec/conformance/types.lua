@@ -222,7 +222,8 @@ types[#types + 1] = {
 types[#types + 1] = {
   name = "lipc.flock.range",
   open = function() return two_locks(true) end,
-  wait = function(r, timeout) return r:lock("shared", timeout) end,
+  -- valgrind lets no signal end F_OFD_SETLKW
+  wait = os.getenv "LIPC_SPEC_MODE" ~= "valgrind" and function(r, timeout) return r:lock("shared", timeout) end or nil,
   ready = function(_, others) assert(others[1]:unlock()) end,
   fails = function(r) r:trylock "shared" end,
 }
