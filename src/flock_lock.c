@@ -104,10 +104,6 @@ static int lock_step (lua_State *L, int t) {
   (void)t;
   return try_once(L, "lock");
 }
-/* What is free is taken without the driver, because each C call around a system call costs as much as
-** Lua's; it has its turn often enough to let other coroutines run. */
-#define QUICK 128
-
 static const struct lipc_op lock_op = {"lock", lock_step, 0, lock_failed};
 
 /* l:lock("exclusive"|"shared"[, timeout]) -> true | nil, msg, code: takes it, or converts what it holds:
@@ -115,18 +111,7 @@ static const struct lipc_op lock_op = {"lock", lock_step, 0, lock_failed};
 ** a range's stays until then.  "ETIMEDOUT", "EDEADLK" (posix), "EBADF" (a range of a file that is not
 ** open for that), "ENOLCK"   -- see flock(2), fcntl(2) F_OFD_SETLK */
 static int l_lock_lock (lua_State *L) {
-  Lock *l = lipc_checkopen(L, 1);
-  int mode = lipc_lock_checkmode(L, 2);
-  if (lua_isnoneornil(L, 3) && l->h.streak < QUICK &&
-      atomic_load_explicit(&lipcsys_alarm, memory_order_relaxed) == 0) {
-    l->h.streak++;
-    int r = set(l, fd_of(l), mode, false);
-    if (r < 0 && r != -EAGAIN) return failed(L, "lock", r);
-    if (r == 0) {
-      lua_pushboolean(L, 1);
-      return 1;
-    }
-  }
+  lipc_lock_checkmode(L, 2);
   return lipc_drive(L, &lock_op, 3);
 }
 
