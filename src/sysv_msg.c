@@ -79,12 +79,22 @@ static bool never_fits (lua_State *L, Queue *q, size_t size) {
   return true;
 }
 
-/* The message at 2 and 3, copied to where the kernel wants it. */
+/* Checks the message at 2 and 3 and copies it to where the kernel wants it.  NULL: nil, msg, code is
+** pushed, it is too large for any queue, and no copy of that is made. */
 static struct buffer *message (lua_State *L, Queue *q) {
   size_t size;
-  const char *data = lua_tolstring(L, 3, &size);
+  lua_Integer type = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, type >= 1, 2, "type must be at least 1");
+  const char *data = luaL_checklstring(L, 3, &size);
+  if (size > LIPC_SCRATCH) {
+    char number[128];
+    if (size > strtoull(lipcsys_limit("kernel/msgmax", number, sizeof number), NULL, 10)) {
+      fail_toobig(L, size);
+      return NULL;
+    }
+  }
   struct buffer *b = room(L, &q->out, size);
-  b->m.type = (long)lua_tointeger(L, 2);
+  b->m.type = (long)type;
   b->n = size;
   memcpy(b->m.data, data, size);
   return b;
@@ -103,6 +113,7 @@ static int send_step (lua_State *L, int t) {
   Queue *q = lua_touserdata(L, 1);
   (void)t;
   struct buffer *b = message(L, q);
+  if (b == NULL) return 3;
   int r = lipcsys_msgsnd(q->s.id, &b->m, b->n, false);
   if (r != -EAGAIN) return sent(L, q, b->n, r);
   if ((q->again || b->n > q->qbytes) && never_fits(L, q, b->n)) return 3;
@@ -128,18 +139,7 @@ static const struct lipc_op send_op = {"send", send_step, 0, send_failed};
 /* q:send(type, data[, timeout]) -> true | nil, msg, code: type is an integer of at least 1, data a string of
 ** bytes; waits while the queue is full.  "E2BIG": larger than any message may be (kernel.msgmax) or than
 ** the queue (msg_qbytes); "EIDRM": the queue was removed; "EACCES"   -- see msgsnd(2) */
-static int l_queue_send (lua_State *L) {
-  size_t size;
-  luaL_argcheck(L, luaL_checkinteger(L, 2) >= 1, 2, "type must be at least 1");
-  luaL_checklstring(L, 3, &size);
-  if (size > LIPC_SCRATCH) { /* too large for any queue, as a rule: no copy of that is made */
-    char number[128];
-    lipc_checkopen(L, 1);
-    if (size > strtoull(lipcsys_limit("kernel/msgmax", number, sizeof number), NULL, 10))
-      return fail_toobig(L, size);
-  }
-  return lipc_drive(L, &send_op, 4);
-}
+static int l_queue_send (lua_State *L) { return lipc_drive(L, &send_op, 4); }
 
 /* ---- receiving ---- */
 
@@ -152,7 +152,7 @@ struct want {
 
 /* The arguments at 2 and, when there is a table, 3. */
 static struct want wanted (lua_State *L, int t) {
-  struct want w = {lua_tointeger(L, 2), SIZE_MAX, 0};
+  struct want w = {luaL_checkinteger(L, 2), SIZE_MAX, 0};
   if (t == 3) return w;
   lua_Integer max = lipc_optint(L, 3, "max", 0, INT32_MAX, -1);
   if (max >= 0) w.max = (size_t)max;
@@ -293,11 +293,10 @@ static const struct lipc_op receive_op = {"receive", receive_step, 0, receive_fa
 ** -- see msgrcv(2) */
 static int l_queue_receive (lua_State *L) {
   static const char *const names[] = {"except", "max", "truncate", "timeout", NULL};
-  lua_Integer type = luaL_checkinteger(L, 2);
   if (lua_type(L, 3) != LUA_TTABLE) return lipc_drive(L, &receive_op, 3);
   lipc_splitopts(L, 3, names);
   struct want w = wanted(L, 4);
-  luaL_argcheck(L, !(w.how & LIPC_MSG_EXCEPT) || type > 0, 3,
+  luaL_argcheck(L, !(w.how & LIPC_MSG_EXCEPT) || w.type > 0, 3,
                 "option 'except' needs a type of at least 1");
   luaL_argcheck(L, !(w.how & LIPC_MSG_TRUNCATE) || w.max < SIZE_MAX, 3,
                 "option 'truncate' needs 'max'");
@@ -347,6 +346,7 @@ static int queue_block (lua_State *L, const struct lipc_op *op, int t, double se
   if (op == &send_op) {
     struct bounded c = {q, NULL, 0};
     struct buffer *b = message(L, q);
+    if (b == NULL) return 3;
     int r = lipcsys_bounded(seconds, bounded_call, &c);
     return r == -EINTR ? r : sent(L, q, b->n, r);
   }
