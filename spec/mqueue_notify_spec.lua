@@ -84,7 +84,7 @@ describe("mqueue notify", function()
     local p = mq.twin("notify", name, 10, 77)
     assert.equal("asked", p:read "l")
     local busy = { nil,
-      ("mqueue:notify %s: Device or resource busy (one process at a time can ask for it, and one has)"):format(name),
+      ("mqueue:notify %s: Device or resource busy (one process at a time can ask for it, and one has; it takes that back by notify())"):format(name),
       "EBUSY" }
     assert.same(busy, { q:notify "SIGUSR1" })
     assert.is_true(q:notify()) -- takes back our own only

@@ -18,6 +18,10 @@ static int file_release (lua_State *L, struct lipc_handle *h, int fd) {
     range->link = NULL;
   }
   if (f->lent) lipc_lock_drop(f, fd);
+  if (f->lent && f->strays && h->forkgen == lipcsys_forkgen) {
+    const struct lipcsys_lock all = {LIPC_LK_OFD, LIPC_LK_NONE, 0, 0};
+    lipcsys_setlock(fd, &all, false);
+  }
   f->held = LIPC_LK_NONE;
   return fd >= 0 ? lipcsys_close(fd) : 0;
 }
@@ -54,7 +58,7 @@ static int l_flock_open (lua_State *L) {
   const char *access = lipc_optstring(L, 2, "access", "rw");
   bool create = lipc_optbool(L, 2, "create", false);
   bool exclusive = lipc_optbool(L, 2, "exclusive", false);
-  unsigned mode = (unsigned)lipc_optint(L, 2, "mode", 0, 07777, 0600);
+  unsigned mode = (unsigned)lipc_optint(L, 2, "mode", 0, 0777, 0600);
   bool in = access[0] == 'r', out = access[in ? 1 : 0] == 'w';
   luaL_argcheck(L, (in || out) && access[in + out] == '\0', 2,
                 "option 'access': \"r\", \"w\" or \"rw\" expected");

@@ -16,6 +16,7 @@ typedef struct Lock {
   int lost; /* what the attempt that goes on has given up */
   unsigned taker; /* lipcsys_forkgen of the process that took it */
   bool lent; /* of a file: its description is open elsewhere in this process */
+  bool strays; /* of a file: ranges were collected that had locked something */
   struct Lock *file; /* of a range: it is user value LIPC_UV_FREE too */
   struct Lock *next, **link; /* a file: its first range; ranges: the list */
 } Lock;
@@ -25,6 +26,9 @@ extern const luaL_Reg lipc_lock_methods[];
 
 /* Their class.block. */
 int lipc_lock_block (lua_State *L, const struct lipc_op *op, int t, double seconds);
+
+/* lipcsys_bounded for calls that handlers with SA_RESTART do not end. */
+int lipc_lock_wait (lipcsys_call *call, void *arg, double seconds);
 
 /* Gives back what this very object has taken, in this very process. */
 void lipc_lock_drop (Lock *l, int fd);

@@ -141,8 +141,7 @@ static int with_failed (lua_State *L, int t, int err) {
 
 static int with_step (lua_State *L, int t) {
   Lock *l = lua_touserdata(L, 1);
-  if (holds(l) != LIPC_LK_NONE)
-    return luaL_error(L, "with: this %s holds its lock already", l->h.cls->label);
+  if (holds(l) != LIPC_LK_NONE) return luaL_argerror(L, 1, "this object holds its lock already");
   int r = set(l, fd_of(l), mode_of(L), false);
   if (r == -EAGAIN) return lipc_again(0);
   return r < 0 ? failed(L, "with", r) : lipc_held(L, 3, t);
@@ -177,10 +176,18 @@ static int attempt (void *arg, bool wait) {
   return set(a->l, fd_of(a->l), a->mode, wait);
 }
 
+/* Signal callbacks and Ctrl-C come through handlers with SA_RESTART, after which the kernel goes on waiting
+** for a lock: so the thread looks up this often. */
+#define LOOK_UP 0.1
+
+int lipc_lock_wait (lipcsys_call *call, void *arg, double seconds) {
+  return lipcsys_bounded(seconds < LOOK_UP ? seconds : LOOK_UP, call, arg);
+}
+
 int lipc_lock_block (lua_State *L, const struct lipc_op *op, int t, double seconds) {
   struct attempt a = {lua_touserdata(L, 1), mode_of(L)};
   if (op == &with_op && holds(a.l) != LIPC_LK_NONE) return 0; /* a callback's: the step says so */
-  int r = lipcsys_bounded(seconds, attempt, &a);
+  int r = lipc_lock_wait(attempt, &a, seconds);
   if (r < 0) return r;
   if (op == &with_op) return lipc_done(lipc_held(L, 3, t));
   lua_pushboolean(L, 1);

@@ -79,6 +79,7 @@ static int take (Lockfile *f) {
     let_go(f);
     return -ESTALE;
   }
+  if (!lipcsys_islockfile(f->h.fd)) return -EINVAL;
   long pid = lipcsys_readpid(f->h.fd);
   if (f->respect_pid && lipcsys_otherlives(pid)) {
     f->other = pid;
@@ -114,7 +115,7 @@ static int lockfile_failed (lua_State *L, int t, int err) {
   char buf[128];
   const char *note = lipc_lock_note(err, buf, sizeof buf);
   (void)t;
-  if (err == -EINVAL) note = "not a regular file";
+  if (err == -EINVAL) note = "not a regular file, or one with other contents than a number";
   if (err == -EISDIR) note = NULL;
   if (err == -ETIMEDOUT) {
     long pid = f->other;
@@ -145,7 +146,7 @@ static int lockfile_block (lua_State *L, const struct lipc_op *op, int t, double
   Lockfile *f = lua_touserdata(L, 1);
   (void)op;
   (void)t;
-  if (f->h.fd >= 0) return f->locked ? 0 : lipcsys_bounded(seconds, flock_it, f);
+  if (f->h.fd >= 0) return f->locked ? 0 : lipc_lock_wait(flock_it, f, seconds);
   bool wake = false;
   int r = lipcsys_wait(-1, 0, lipc_getstate(L)->wakefd, seconds < LOOK ? seconds : LOOK, &wake);
   return wake ? -EINTR : r;
@@ -171,7 +172,7 @@ static int l_flock_lockfile (lua_State *L) {
   lipc_checkopts(L, 2, names);
   double timeout = lipc_optseconds(L, 2, "timeout", 0);
   Lockfile *f = lipc_new(L, &lipc_lockfile_class);
-  f->mode = (unsigned)lipc_optint(L, 2, "mode", 0, 07777, 0644);
+  f->mode = (unsigned)lipc_optint(L, 2, "mode", 0, 0777, 0644);
   f->respect_pid = lipc_optbool(L, 2, "respect_pid", false);
   f->keep = lipc_optbool(L, 2, "keep", false);
   f->h.access = LIPC_IN | LIPC_OUT;

@@ -147,7 +147,9 @@ static int l_queue_notify (lua_State *L) {
   int value = (int)lipc_optint(L, 3, "value", INT32_MIN, INT32_MAX, 0);
   int r = lipcsys_mqnotify(q->h.fd, signo, value);
   if (r == -EBUSY)
-    return lipc_failselfnote(L, "notify", r, "one process at a time can ask for it, and one has");
+    return lipc_failselfnote(
+      L, "notify", r,
+      "one process at a time can ask for it, and one has; it takes that back by notify()");
   return lipc_result(L, "notify", r);
 }
 

@@ -311,6 +311,9 @@ bool lipcsys_isnamed (int fd, const char *path);
 /* The number in a lock file, whoever wrote it; 0: none that could be a pid. */
 long lipcsys_readpid (int fd);
 
+/* Whether the file is empty or begins with a number, and is short. */
+bool lipcsys_islockfile (int fd);
+
 /* Empties the file and writes this process's pid into it, if pid is true. */
 int lipcsys_writepid (int fd, bool pid);
 

@@ -72,6 +72,15 @@ bool lipcsys_isnamed (int fd, const char *path) {
          mine.st_ino == there.st_ino;
 }
 
+/* Emptying or removing a file that somebody named by mistake would lose what is in it. */
+bool lipcsys_islockfile (int fd) {
+  char text[64];
+  ssize_t n = pread(fd, text, sizeof text, 0), i = 0;
+  while (i < n && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n')) i++;
+  return n >= 0 && n < (ssize_t)sizeof text &&
+         (i == n || text[i] == '-' || (text[i] >= '0' && text[i] <= '9'));
+}
+
 /* Blanks, at most ten digits, and the end of the line: everything else is not what a program writes
 ** there. */
 long lipcsys_readpid (int fd) {

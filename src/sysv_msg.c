@@ -152,7 +152,7 @@ struct want {
 
 /* The arguments at 2 and, when there is a table, 3. */
 static struct want wanted (lua_State *L, int t) {
-  struct want w = {luaL_checkinteger(L, 2), SIZE_MAX, 0};
+  struct want w = {luaL_optinteger(L, 2, 0), SIZE_MAX, 0};
   if (t == 3) return w;
   lua_Integer max = lipc_optint(L, 3, "max", 0, INT32_MAX, -1);
   if (max >= 0) w.max = (size_t)max;
@@ -286,8 +286,8 @@ static int receive_failed (lua_State *L, int t, int err) {
 
 static const struct lipc_op receive_op = {"receive", receive_step, 0, receive_failed};
 
-/* q:receive(type[, timeout|{except=, max=, truncate=, timeout=}]) -> data, type | nil, msg, code: waits for a
-** message and takes it.  type 0: the first; > 0: the first of that type; < 0: the first of the lowest type
+/* q:receive([type[, timeout|{except=, max=, truncate=, timeout=}]]) -> data, type | nil, msg, code: waits for a
+** message and takes it.  type 0 or none: the first; > 0: the first of that type; < 0: the first of the lowest type
 ** up to -type; except: the first of any other type.  max: "E2BIG" if it has more bytes, and it stays in
 ** the queue; truncate: is cut to max instead, and the rest is lost.  "EIDRM": the queue was removed
 ** -- see msgrcv(2) */
@@ -308,7 +308,7 @@ static int l_queue_receive (lua_State *L) {
 static int l_queue_copy (lua_State *L) {
   Queue *q = lipc_checkopen(L, 1);
   lua_Integer index = luaL_checkinteger(L, 2);
-  luaL_argcheck(L, 1 <= index && index <= INT32_MAX, 2, "index must be at least 1");
+  luaL_argcheck(L, 1 <= index && index <= INT32_MAX, 2, "index is out of range");
   struct buffer *b; /* not `in`, which may hold a message */
   size_t cap = FIRST_CAP;
   int r;

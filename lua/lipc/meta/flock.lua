@@ -41,18 +41,18 @@ function flock.of(file) end
 ---@class lipc.flock.lockfile_options
 ---@field timeout? number seconds to wait for another holder; default 0
 ---@field mode? integer of a file that is made, default 0644; the umask is taken from it, as always
----@field respect_pid? boolean a file that names a living process counts as held although nobody has locked it: for programs that write their pid and take no lock
+---@field respect_pid? boolean a file that names a living process counts as held although nobody has locked it: for programs that write their pid and take no lock. One that names this process does not; a zombie lives
 ---@field keep? boolean leaves the file, empty, when it is closed
 
 --- Takes a lock file, so that one process at a time has it: opens or makes it, locks it (flock(2), exclusive), sees that
 --- the path still names the file that is locked (else it starts again), and writes the pid and a newline into it. A file
 --- that was left by a holder that died is stale, because nobody has locked it: it is simply taken over, and of several
---- who try it at once exactly one succeeds. Any path in a directory that only the right users may write to. When it is
+--- who try it at once exactly one succeeds. A file with other contents than a number is left alone ("EINVAL"). Any path in a directory that only the right users may write to. When it is
 --- closed or collected, the file is removed, if it is still that file, before the lock is given back. In a forked child
 --- closing only closes; the lock is held until both have closed, so let the child close it. -- see flock(2)
 ---@param path string
 ---@param opts? lipc.flock.lockfile_options
----@return lipc.flock.lockfile? lockfile, string? message, string? code "ETIMEDOUT": another one holds it, the message says which; "EACCES", "EINVAL" if it is no regular file, "EISDIR", "ELOOP", "ENOSPC", "EMFILE" ...
+---@return lipc.flock.lockfile? lockfile, string? message, string? code "ETIMEDOUT": another one holds it, the message says which; "EACCES", "EINVAL" if it is no regular file or has other contents than a number, "EISDIR", "ELOOP", "ENOSPC", "EMFILE" ...
 function flock.lockfile(path, opts) end
 
 ---@class lipc.flock.holder_options
@@ -84,7 +84,8 @@ local Lockable = {}
 --- Takes the lock: several may hold a shared one, or one an exclusive one. On what this object holds already it converts.
 --- A file gives up its old lock before the new one is there, as flock(2) does: others may come in between, and a
 --- conversion that fails has lost the lock (the message says so, `held()` too). A range keeps the old one
---- until it has the new one. "EBADF": a range of a file that is not open for writing (exclusive) or reading (shared). "EDEADLK": a
+--- until it has the new one. A signal's callback, and Ctrl-C,
+--- wait up to a tenth of a second for their turn. "EBADF": a range of a file that is not open for writing (exclusive) or reading (shared). "EDEADLK": a
 --- posix range, where the kernel sees that the holder waits for this process; it sees that only while both wait inside the
 --- kernel, not under a scheduler, which tries again after pauses. "ENOLCK": the kernel has no memory, or a lock service
 --- of a network file system does not answer. -- see flock(2), fcntl(2) F_OFD_SETLKW, F_SETLKW
@@ -103,8 +104,8 @@ function Lockable:trylock(mode) end
 ---@return true? ok, string? message, string? code
 function Lockable:unlock() end
 
---- What this object has taken and not given back. (The kernel's truth is wider: a duplicate, a child or an overlapping
---- range may have unlocked it meanwhile.)
+--- What this object has taken and not given back. (The kernel's truth is wider: a duplicate (`of`), a child or an overlapping
+--- range may have unlocked it meanwhile; a posix range is dropped when any descriptor of the file is closed.)
 ---@return "exclusive"|"shared"|false mode
 function Lockable:held() end
 
@@ -132,7 +133,9 @@ local File = {}
 --- A range of bytes to lock; it may lie beyond the end. Locks nothing yet. By default a lock of the open file
 --- description: ranges of one file object never hold off each other, and overlapping ones are merged and split
 --- as the kernel does; what is to exclude each other within one process needs an `open` for each. Closing the file closes
---- its ranges; a range keeps its file from being collected. -- see fcntl(2)
+--- its ranges; a range keeps its file from being collected. A range object that is collected while it is locked leaves the
+--- lock to the file: it ends when that is closed, or when another range object unlocks these bytes; `close` and
+--- `local r <close>` unlock. -- see fcntl(2)
 ---@param start integer byte offset from 0
 ---@param length? integer bytes; nil or 0: to the end, wherever that will be
 ---@param opts? lipc.flock.range_options

@@ -1,6 +1,8 @@
 ---@meta lipc.object
 
---- What all objects have.
+--- What all objects have. Those that stand for what has no descriptor (semaphores, what is System V's, ranges of files) can be
+--- closed and have a timeout; `fd`, `pollfd` and `detach` are misuse of them. `unlink = true`, where there is that option,
+--- is for close and collection: a process that is killed leaves what it made.
 ---@class lipc.object
 local Object = {}
 

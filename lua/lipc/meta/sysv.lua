@@ -108,9 +108,9 @@ function Queue:send(type, data, timeout) end
 ---@field truncate? boolean with max: such a message is cut, the rest is lost
 ---@field timeout? number seconds
 
---- Takes a message, waiting for one. type 0: the first; above 0: the first of that type; below 0: the first of the lowest
+--- Takes a message, waiting for one. type 0, or none: the first; above 0: the first of that type; below 0: the first of the lowest
 --- type that is at most -type. -- see msgrcv(2)
----@param type integer
+---@param type? integer
 ---@param opts? number|lipc.sysv.msg.receive_options a number is the timeout in seconds
 ---@return string? data, integer|string type_or_message, string? code "ETIMEDOUT", "E2BIG", "EIDRM": removed, also while waiting; "EACCES"
 function Queue:receive(type, opts) end
@@ -187,7 +187,7 @@ function Segment:attach(opts) end
 ---@class lipc.sysv.shm.attach_options
 ---@field readonly? boolean writing is misuse then
 
---- Takes it out of this process again (it gives no descriptor away: it has none). -- see shmdt(2)
+--- Takes it out of this process again (it gives no descriptor away: it has none). When it is not attached, misuse. -- see shmdt(2)
 ---@return true? ok, string? message, string? code
 function Segment:detach() end
 
@@ -203,7 +203,7 @@ function Segment:read(offset, n) end
 ---@return true ok
 function Segment:write(offset, data) end
 
---- Its size as the kernel knows it, attached or not; `#segment` is the same.
+--- Its size as the kernel knows it, attached or not; `#segment` is the same, and raises where this fails.
 ---@return integer? bytes, string? message, string? code "EIDRM", "EACCES"
 function Segment:size() end
 
@@ -231,7 +231,8 @@ function Segment:stat() end
 ---@return true? ok, string? message, string? code "EPERM", "EIDRM", "EACCES"
 function Segment:set(values) end
 
---- Its key is free at once, its memory when the last has detached; this object stays as it is. -- see shmctl(2) IPC_RMID
+--- Its key is free at once, its memory when the last has detached; this object stays as it is, and a second remove is
+--- true while somebody is attached. -- see shmctl(2) IPC_RMID
 ---@return true? ok, string? message, string? code "EPERM", "EIDRM"
 function Segment:remove() end
 
