@@ -262,6 +262,18 @@ describe("flock.lockfile", function()
       end
     end)
 
+    it("is left alone where the file has another name too", function()
+      local second = names.path()
+      finally(function() os.remove(second) end)
+      local f = assert(io.open(second, "w"))
+      f:write "12"
+      f:close()
+      os.execute(("ln %s %s"):format(second, path))
+      local why = "Too many links (the file has several names, and a lock file has one)"
+      assert.same({ nil, ("flock.lockfile %s: %s"):format(path, why), "EMLINK" }, { lockfile(path) })
+      assert.equal("12", programs.slurp(second))
+    end)
+
     it("is not believed more than a number can be", function()
       for _, text in ipairs { "", "\n", "0\n", "-1\n", "99999999999\n", "4294967297\n", "0x1\n", "1x\n",
         ("9"):rep(60), probe.getpid() .. "\n", " \t1\n" } do

@@ -239,4 +239,21 @@ describe("mqueue", function()
     assert.is_true(calls.receive >= 5 and calls.send >= 5, "the calls are not seen")
     assert.is_true(waits >= 4)
   end)
+
+  it("gives a finaliser inside its own receive no message that is on its way", function()
+    local q = mq.new { maxmsg = 8, msgsize = 8192 }
+    local inner, got, doubled = nil, {}, 0
+    local mt = { __gc = function() inner = inner or select(2, pcall(q.receive, q, 0)) end }
+    for i = 1, 500 do
+      inner = nil
+      assert(q:send(("%06d"):format(i) .. ("x"):rep(4000), 5))
+      for _ = 1, 5 do setmetatable({}, mt) end
+      for _, one in ipairs { (q:receive(0)) or "", inner } do
+        local number = tostring(one):match "^%d%d%d%d%d%d"
+        if number and got[number] then doubled = doubled + 1 end
+        if number then got[number] = true end
+      end
+    end
+    assert.equal(0, doubled)
+  end)
 end)

@@ -118,4 +118,15 @@ describe("semaphore", function()
     assert.equal("nil\tsemaphore.open /a: No space left on device (/dev/shm has 4 KiB and is full: "
       .. "mount -o remount,size=...)\tENOSPC\n", out)
   end)
+
+  it("may be closed by a finaliser inside its own stat", function()
+    for _ = 1, 300 do
+      local s = assert(ipc.semaphore.open(name, { create = true, initial = 3, unlink = true }))
+      for _ = 1, 5 do setmetatable({}, { __gc = function() s:close() end }) end
+      local ok, stat = pcall(s.stat, s)
+      assert.is_true(not ok or stat.value == 3)
+      s:close()
+    end
+    collectgarbage()
+  end)
 end)

@@ -246,4 +246,32 @@ print(q.id)]], key)
     support.twin("mistake", key, 1, "hello")
     assert.matches("it has 13 bytes, max is 5", (select(2, q:receive(1, { max = 5 }))))
   end)
+
+  -- Pushing a string runs finalisers.
+  describe("a finaliser inside its own receive", function()
+    local function run(what)
+      local inner, got, doubled = nil, {}, 0
+      local mt = { __gc = function() inner = inner or select(2, pcall(what)) end }
+      for i = 1, 500 do
+        if pcall(q.id, q) == false then q = assert(msg.open("private", { unlink = true })) end
+        local text = ("%06d"):format(i) .. ("x"):rep(4000)
+        pcall(q.send, q, 1, text)
+        for _ = 1, 5 do setmetatable({}, mt) end
+        inner = nil
+        local ok, data = pcall(q.receive, q, 0, 0)
+        for _, one in ipairs { ok and data or "", inner } do
+          local number = tostring(one):match "^%d%d%d%d%d%d"
+          if number and got[number] then doubled = doubled + 1 end
+          if number then got[number] = true end
+        end
+      end
+      return doubled
+    end
+    it("gets no message that is on its way", function()
+      assert.equal(0, run(function() return q:receive(0, 0) end))
+    end)
+    it("may close it", function()
+      assert.equal(0, run(function() return q:close() end))
+    end)
+  end)
 end)

@@ -279,4 +279,33 @@ describe("sysv.sem", function()
     end
     assert.same({}, hoststate.diff(before, hoststate.take()))
   end)
+
+  it("has room for the values of a larger set that has got its id", function()
+    local set = assert(sem.open("private", { nsems = 2, initial = 7 }))
+    local id = set:id()
+    assert(sem.fromid(id)):remove()
+    local f = assert(io.open("/proc/sys/kernel/sem_next_id", "w"))
+    f:write(id)
+    f:close()
+    local big = assert(sem.open("private", { nsems = 30000, initial = 257, unlink = true }))
+    assert.equal(id, big:id())
+    assert.same({ 257, 257 }, set:getall())
+    assert.is_true(set:setall { 1, 2 })
+    assert.equal(2, big:getval(2))
+    for num = 3, 30000, 997 do assert.equal(0, big:getval(num)) end -- and nothing of this process
+    big:close()
+  end)
+
+  it("gives a set that may not be read to who makes it", function()
+    local out = peer.sh("exec setpriv --reuid 65534 --clear-groups " .. peer.command [[
+      local s = assert(ipc.sysv.sem.open("private", { nsems = 3, mode = 128, initial = 1, unlink = true }))
+      print(#s, (select(3, s:getval(1))), s:wait(1, 0))]] .. " 2>&1"):read "a"
+    assert.equal("3\tEACCES\ttrue\n", out)
+  end)
+
+  it("is looked at again after the options, whose metamethods may close it", function()
+    local set = assert(sem.open("private", { unlink = true }))
+    local closes = setmetatable({ n = 5 }, { __index = function() set:close() end })
+    assert.error_matches(function() set:post(1, closes) end, "closed sysv.sem")
+  end)
 end)

@@ -61,6 +61,7 @@ const char *lipc_lock_note (int err, char *buf, size_t size) {
     case ENOLCK:
       return "the kernel has no memory for one more lock, or the lock service of a network file "
              "system does not answer";
+    case EMLINK: return "the file has several names, and a lock file has one";
     case EDEADLK: return "the holder waits, directly or not, for a lock of this process";
     case ELOOP: return "a symbolic link as the last part of the path is not followed";
     case EISDIR: return "a directory can be locked with access = \"r\"";

@@ -61,6 +61,7 @@ int lipc_lock_range (lua_State *L) {
   lua_Integer start = luaL_checkinteger(L, 2), length = luaL_optinteger(L, 3, 0);
   lua_settop(L, 4);
   lipc_checkopts(L, 4, names);
+  lipc_checkopen(L, 1); /* a metamethod may have closed it */
   bool posix = lipc_optbool(L, 4, "posix", false);
   luaL_argcheck(L, start >= 0, 2, "must not be negative");
   luaL_argcheck(L, length >= 0, 3, "must not be negative");

@@ -77,6 +77,11 @@ void *lipc_realloc (lua_State *L, void *p, size_t osize, size_t nsize) {
   return q;
 }
 
+void lipc_checkfinaliser (lua_State *L) {
+  if (lua_gc(L, LUA_GCISRUNNING, 0) != 1)
+    luaL_error(L, "object is busy: this call comes from a finaliser inside its own call");
+}
+
 /* ---- failures ---- */
 
 /* nil, message with the reason appended to what is on top, code.  note may be NULL. */

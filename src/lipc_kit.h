@@ -157,6 +157,11 @@ void lipc_splitopts (lua_State *L, int idx, const char *const names[]);
 
 /* ---- memory ---- */
 
+/* For what is handed out once although pushing it may fail: it is kept until lua_pushlstring has returned.
+** That runs finalisers, after it has made the string; one that uses the same object then must not find
+** there what is on its way already.  Raises if this is one: the object keeps what it has. */
+void lipc_checkfinaliser (lua_State *L);
+
 /* The state's own allocator: realloc, or free when nsize is 0.  lipc_realloc raises when there is
 ** no memory, lipc_tryrealloc returns NULL. */
 void *lipc_realloc (lua_State *L, void *p, size_t osize, size_t nsize);

@@ -13,7 +13,8 @@ typedef struct Queue {
   long msgsize;
   size_t size; /* of the message in buf, */
   unsigned prio;
-  bool held; /* which was received and not handed out yet */
+  bool held; /* which was received and not handed out yet: being pushed, or that failed */
+  unsigned heldgen; /* lipcsys_forkgen of the process that it is for */
   bool unlink; /* made by this object, which removes it in the end */
   unsigned maker; /* lipcsys_forkgen of the process that made it */
   struct lipcsys_fileid id;
@@ -57,15 +58,19 @@ static int receive_step (lua_State *L, int t) {
   Queue *q = lua_touserdata(L, 1);
   (void)t;
   if (!(q->h.access & LIPC_IN)) lipc_checkaccess(L, LIPC_IN);
-  if (!q->held) {
+  if (q->held && q->heldgen == lipcsys_forkgen) {
+    lipc_checkfinaliser(L);
+  } else {
     int r = lipcsys_mqreceive(q->h.fd, q->buf, (size_t)q->msgsize, &q->size, &q->prio);
     if (r == -EAGAIN) return lipc_again(LIPC_IN);
     if (r < 0) return lipc_failself(L, "receive", r);
     q->held = true;
+    q->heldgen = lipcsys_forkgen;
   }
+  unsigned prio = q->prio;
   lua_pushlstring(L, q->buf, q->size); /* without memory for it, the message is still there */
   q->held = false;
-  lua_pushinteger(L, q->prio);
+  lua_pushinteger(L, prio);
   return 2;
 }
 static const struct lipc_op receive_op = {"receive", receive_step, 0, NULL};
@@ -74,7 +79,10 @@ static const struct lipc_op receive_op = {"receive", receive_step, 0, NULL};
 ** waiting while there is none   -- see mq_receive(3) */
 static int l_queue_receive (lua_State *L) { return lipc_drive(L, &receive_op, 2); }
 
-static bool queue_buffered (const struct lipc_handle *h) { return ((const Queue *)h)->held; }
+static bool queue_buffered (const struct lipc_handle *h) {
+  const Queue *q = (const Queue *)h;
+  return q->held && q->heldgen == lipcsys_forkgen;
+}
 
 /* ---- attributes ---- */
 

@@ -105,12 +105,13 @@ static int l_semaphore_value (lua_State *L) {
 /* s:stat() -> {type=, name=, value=, binary=} */
 static int l_semaphore_stat (lua_State *L) {
   Semaphore *s = lipc_checkopen(L, 1);
+  int value = lipcsys_semvalue(s->sem); /* a finaliser may close it */
   lua_createtable(L, 0, 4);
   lua_pushliteral(L, "semaphore");
   lua_setfield(L, -2, "type");
   lua_getiuservalue(L, 1, LIPC_UV_NAME);
   lua_setfield(L, -2, "name");
-  lua_pushinteger(L, lipcsys_semvalue(s->sem));
+  lua_pushinteger(L, value);
   lua_setfield(L, -2, "value");
   lua_pushboolean(L, s->binary);
   lua_setfield(L, -2, "binary");

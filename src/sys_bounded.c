@@ -27,8 +27,9 @@
 
 #define AGAIN_NS 2000000 /* between the timer's signals once the time is over */
 
-/* Threads inside, in the process of that fork generation; under the signal table's lock. */
-static struct { unsigned threads, forkgen; } inside;
+/* Threads inside, in the process of that fork generation, and those that wait for them to leave; under the
+** signal table's lock. */
+static struct { unsigned threads, waiting, forkgen; } inside;
 
 static void handler (int signo) { (void)signo; }
 
@@ -43,10 +44,14 @@ static bool enter (void) {
   if (lipcsys_signals_hook() < 0) return false;
   if (pthread_sigmask(SIG_BLOCK, NULL, &mask) != 0 || sigismember(&mask, SIGURG)) return false;
   lipcsys_signals_lock();
-  if (inside.forkgen != lipcsys_forkgen) inside.threads = 0;
+  if (inside.forkgen != lipcsys_forkgen) inside.threads = inside.waiting = 0;
   inside.forkgen = lipcsys_forkgen;
-  bool ours = sigaction(SIGURG, NULL, &now) == 0 && is_ours(&now);
-  if (!ours && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL) {
+  bool ours = false;
+  if (inside.waiting > 0 || sigaction(SIGURG, NULL, &now) < 0) {
+    /* it is or will be somebody's */
+  } else if (is_ours(&now)) {
+    ours = true;
+  } else if (!(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL) {
     memset(&sa, 0, sizeof sa);
     sa.sa_handler = handler; /* without SA_RESTART: it is there to interrupt */
     sa.sa_flags = SA_ONSTACK;
@@ -66,6 +71,18 @@ static void leave (void) {
     sigaction(SIGURG, &dfl, NULL);
   }
   lipcsys_signals_unlock();
+}
+
+void lipcsys_bounded_leave (void) {
+  const struct timespec ms = {0, 1000000};
+  if (inside.forkgen != lipcsys_forkgen) return;
+  inside.waiting++;
+  while (inside.threads > 0) {
+    lipcsys_signals_unlock();
+    nanosleep(&ms, NULL);
+    lipcsys_signals_lock();
+  }
+  inside.waiting--;
 }
 
 /* The C library's timer_create allocates; these are the bare calls. */
@@ -103,6 +120,8 @@ static bool interruptible (double seconds, lipcsys_call *call, void *arg, int *r
   return r == 0;
 }
 #else
+void lipcsys_bounded_leave (void) {}
+
 static bool interruptible (double seconds, lipcsys_call *call, void *arg, int *ret_result) {
   (void)seconds;
   (void)call;

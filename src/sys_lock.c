@@ -61,6 +61,7 @@ int lipcsys_openlockfile (const char *path, unsigned mode, int *ret_fd) {
   if (r < 0) return r;
   if (fstat(fd, &st) < 0) r = -errno;
   else if (!S_ISREG(st.st_mode)) r = -EINVAL;
+  else if (st.st_nlink > 1) r = -EMLINK; /* what is written and emptied would be another file too */
   if (r < 0) close(fd);
   else *ret_fd = fd;
   return r;

@@ -130,6 +130,7 @@ static int apply (int signo, bool asked) {
 
 int lipcsys_signal_want (struct lipcsys_listener *l, int signo, bool on) {
   lipcsys_signals_lock();
+  if (signo == SIGURG) lipcsys_bounded_leave();
   l->since[signo] = ++requests;
   bool was = atomic_exchange(&l->wanted[signo], on);
   int r = on || was ? apply(signo, on) : 0;
@@ -142,6 +143,7 @@ int lipcsys_signal_want (struct lipcsys_listener *l, int signo, bool on) {
 int lipcsys_signal_mode (struct lipcsys_listener *l, int signo, enum lipcsys_sigmode mode) {
   int r = 0;
   lipcsys_signals_lock();
+  if (signo == SIGURG) lipcsys_bounded_leave();
   enum lipcsys_sigmode was = l->mode[signo];
   l->modesince[signo] = ++requests;
   l->mode[signo] = (unsigned char)mode;

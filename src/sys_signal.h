@@ -126,5 +126,9 @@ int lipcsys_signals_hook (void);
 void lipcsys_signals_lock (void);
 void lipcsys_signals_unlock (void);
 
+/* Under the lock, which it lets go of meanwhile: SIGURG is about to be somebody's.  Returns when no thread
+** sleeps by it any more (lipcsys_bounded; half a second at most). */
+void lipcsys_bounded_leave (void);
+
 #pragma GCC visibility pop
 #endif

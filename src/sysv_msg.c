@@ -24,6 +24,7 @@ typedef struct Queue {
   struct buffer *kept; /* messages that were received and could not be handed out */
   uint64_t qbytes; /* what one of ours must not be larger than, as last seen */
   unsigned keptgen; /* lipcsys_forkgen of the process that holds `in` and `kept` */
+  struct buffer *handing; /* that of `kept` which is being pushed, or with which that failed */
   bool held; /* `in` is such a message too: only while it is being pushed, or after that failed */
   bool again; /* the last attempt to send has found the queue full */
 } Queue;
@@ -174,9 +175,11 @@ static int fail_larger (lua_State *L, const char *op, size_t max, size_t size) {
   return lipc_failselfnote(L, op, -LIPC_EMSGBIG, note);
 }
 
+/* Runs finalisers, which may close the queue: b is not looked at behind that. */
 static int push (lua_State *L, const struct buffer *b, size_t max) {
+  long type = b->m.type;
   lua_pushlstring(L, b->m.data, b->n < max ? b->n : max);
-  lua_pushinteger(L, b->m.type);
+  lua_pushinteger(L, type);
   return 2;
 }
 
@@ -196,11 +199,13 @@ static void drop_kept (lua_State *L, Queue *q) {
     free_buffer(L, b);
   }
   q->held = false;
+  q->handing = NULL;
 }
 
 /* Looks first for a message that could not be handed out before: how many results, or -1. */
 static int from_kept (lua_State *L, Queue *q, const struct want *w) {
   if (q->keptgen != lipcsys_forkgen) drop_kept(L, q); /* they are the parent's */
+  if (q->held || q->handing != NULL) lipc_checkfinaliser(L);
   if (q->held) { /* `in` is wanted for the next one */
     struct buffer **end = &q->kept;
     while (*end != NULL) end = &(*end)->next;
@@ -208,16 +213,20 @@ static int from_kept (lua_State *L, Queue *q, const struct want *w) {
     q->in = NULL;
     q->held = false;
   }
-  struct buffer **found = NULL;
-  for (struct buffer **b = &q->kept; *b != NULL; b = &(*b)->next)
-    if (matches(*b, w) && (found == NULL || (w->type < 0 && (*b)->m.type < (*found)->m.type)))
-      found = b;
-  if (found == NULL) return -1;
-  struct buffer *b = *found;
+  struct buffer *b = NULL, **link = NULL;
+  for (struct buffer **i = &q->kept; *i != NULL; i = &(*i)->next)
+    if (matches(*i, w) && (b == NULL || (w->type < 0 && (*i)->m.type < b->m.type))) {
+      b = *i;
+      link = i;
+    }
+  if (b == NULL) return -1;
   if (b->n > w->max && !(w->how & LIPC_MSG_TRUNCATE))
     return fail_larger(L, "receive", w->max, b->n);
+  q->handing = b;
   push(L, b, w->max);
-  *found = b->next;
+  if (q->handing == NULL) return 2; /* a finaliser has closed the queue, and freed it */
+  q->handing = NULL;
+  *link = b->next;
   free_buffer(L, b);
   return 2;
 }
@@ -391,6 +400,7 @@ static int l_queue_set (lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lipc_checkopts(L, 2, names);
   lua_Integer qbytes = lipc_optint(L, 2, "qbytes", 0, INT32_MAX, -1); /* the kernel has an int */
+  lipc_checkopen(L, 1); /* a metamethod may have closed it */
   memset(&st, 0, sizeof st);
   lipc_sysv_checkset(L, &st.perm); /* misuse is told before the kernel is asked */
   int r = lipcsys_msgstat(q->s.id, &st);

@@ -127,6 +127,7 @@ static int l_set_set (lua_State *L) {
   struct lipcsys_semstat st;
   luaL_checktype(L, 2, LUA_TTABLE);
   lipc_checkopts(L, 2, names);
+  lipc_checkopen(L, 1); /* a metamethod may have closed it */
   memset(&st, 0, sizeof st);
   lipc_sysv_checkset(L, &st.perm); /* misuse is told before the kernel is asked */
   int r = lipcsys_semstat(s->s.id, &st);
@@ -218,7 +219,7 @@ static const char *open_note (const Set *s, int err, char *buf, size_t size) {
       "kernel.sem allows %ld sets (SEMMNI) and %ld semaphores (SEMMNS): remove some (ipcs -s), "
       "or see sysctl",
       max[3], max[1]);
-  else if (err == -ETIMEDOUT)
+  else if (err == -ETIMEDOUT && s->s.id >= 0)
     snprintf(buf, size,
              "it was made and never initialised: its maker has ended, or does no operation. If so: "
              "ipcrm -s %d, or fromid(%d):remove()",
@@ -256,7 +257,7 @@ static int open_step (lua_State *L, int t) {
   struct lipcsys_semstat st;
   int r = 0;
   if (s->s.id < 0) r = find(L, s);
-  if (r == 0) r = lipcsys_semstat(s->s.id, &st);
+  if (r == 0 && s->found) r = lipcsys_semstat(s->s.id, &st);
   if (r == -EIDRM &&
       s->how.key != LIPC_IPC_PRIVATE) { /* removed in between: there may be another */
     s->s.id = -1;
@@ -265,7 +266,7 @@ static int open_step (lua_State *L, int t) {
   }
   if (r < 0) return open_failed(L, t, r);
   if (s->found && s->settled && st.otime == 0) return lipc_pause(0);
-  s->nsems = (lua_Integer)st.nsems;
+  s->nsems = (lua_Integer)(s->found ? st.nsems : s->how.n);
   drop_initial(L, s);
   lua_pushvalue(L, 1);
   return 1;

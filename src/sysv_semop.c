@@ -120,6 +120,7 @@ static int l_set_post (lua_State *L) {
   if (more) {
     lipc_checkopts(L, 3, names);
     read_options(L, s);
+    lipc_checkopen(L, 1); /* a metamethod may have closed it */
   }
   struct lipcsys_semop o = single(L, s, 1, more ? 4 : 3);
   return lipc_semset_result(L, "post", lipcsys_semop(s->s.id, &o, 1));

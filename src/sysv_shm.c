@@ -30,6 +30,7 @@ static int l_segment_attach (lua_State *L) {
   struct lipcsys_shmstat st;
   void *addr;
   lipc_checkopts(L, 2, names);
+  lipc_checkopen(L, 1); /* a metamethod may have closed it */
   bool readonly = lipc_optbool(L, 2, "readonly", false);
   luaL_argcheck(L, s->addr == NULL, 1, "segment is attached already");
   int r = lipcsys_shmat(s->s.id, readonly, &addr);
@@ -158,6 +159,7 @@ static int l_segment_set (lua_State *L) {
   struct lipcsys_shmstat st;
   luaL_checktype(L, 2, LUA_TTABLE);
   lipc_checkopts(L, 2, names);
+  lipc_checkopen(L, 1); /* a metamethod may have closed it */
   memset(&st, 0, sizeof st);
   lipc_sysv_checkset(L, &st.perm); /* misuse is told before the kernel is asked */
   int r = lipcsys_shmstat(s->s.id, &st);

@@ -94,7 +94,8 @@ function Set:zero(num, timeout) end
 
 --- Takes 1 of a semaphore with undo, calls fn with the set, and gives it back when fn has ended: by return, by an error (which
 --- goes on), by coroutine.close, or when its coroutine is collected unfinished. fn may wait and yield. When the process is killed
---- inside, the kernel gives it back. A child forked inside gives nothing back.
+--- inside, the kernel gives it back. A child forked inside gives nothing back. `setval` and `setall` inside make the kernel forget
+--- what was to be undone: leave them to where nobody is inside.
 ---@param num integer from 1
 ---@param fn fun(set: lipc.sysv.sem): ...
 ---@param timeout? number seconds, of the wait alone
