@@ -25,13 +25,13 @@ return function(tools)
 
   local function oneway(kind)
     return function(name)
-      queues(name, kind, 1000000, { "send", "recv" }, "k/s", { at_least = 0.85 }, { at_least = 0.9 })
+      queues(name, kind, 500000, { "send", "recv" }, "k/s", { at_least = 0.85 }, { at_least = 0.9 })
     end
   end
 
   local function roundtrip(kind)
     return function(name)
-      queues(name, kind, 100000, { "ping", "pong" }, "us", { at_most = 1.1 }, { at_most = 1.1 })
+      queues(name, kind, 20000, { "ping", "pong" }, "us", { at_most = 1.1 }, { at_most = 1.1 })
     end
   end
 
@@ -47,7 +47,7 @@ return function(tools)
   -- What lipc costs over C, in empty checked method calls.
   local function semaphore(name)
     local medians, values = tools.rounds_of {
-      lua = PEER .. " sem 5000000", c = TWIN .. " sem 5000000", call = PEER .. " call 10000000",
+      lua = PEER .. " sem 3000000", c = TWIN .. " sem 3000000", call = PEER .. " call 5000000",
     }
     local calls = {}
     for i = 1, #values.lua do calls[i] = (values.lua[i] - values.c[i]) / values.call[i] end
@@ -61,9 +61,9 @@ return function(tools)
     { "System V queue one-way 64 B", oneway "sysv" },
     { "System V queue round trip 64 B", roundtrip "sysv" },
     { "semaphore post+wait", semaphore },
-    { "System V semop pair", operations("semop", 2000000, { at_most = 1.15 }) },
-    { "System V semop pair, undo", operations("semundo", 2000000) },
-    { "flock lock+unlock", operations("flock", 2000000, { at_most = 1.1 }) },
-    { "byte range lock+unlock", operations("range", 2000000, { at_most = 1.1 }) },
+    { "System V semop pair", operations("semop", 1000000, { at_most = 1.15 }) },
+    { "System V semop pair, undo", operations("semundo", 1000000) },
+    { "flock lock+unlock", operations("flock", 1000000, { at_most = 1.1 }) },
+    { "byte range lock+unlock", operations("range", 1000000, { at_most = 1.1 }) },
   }
 end
