@@ -179,13 +179,15 @@ static int giveup (lua_State *L, const struct lipc_op *op, int t, int err) {
 
 /* What the driver knows about a call, packed into the one integer that survives a yield: two flags
 ** and how often it has paused. */
-enum { HAS_DEADLINE = 1, HAS_GATE = 2, PAUSED = 4, PAUSES = 7 * PAUSED, FLAGBITS = 5 };
+enum { HAS_DEADLINE = 1, HAS_GATE = 2, PAUSED = 4, PAUSES = 15 * PAUSED, FLAGBITS = 6 };
 
-/* The end of the next pause (50 us, doubled each time, at most 5 ms) or of everything. */
+/* The end of the next pause (50 us, doubled each time to 5 ms; 10 ms when that has not been enough a few
+** times: then a wait of ten seconds costs less than a hundredth of the processor) or of everything. */
 static double pause_end (int *flags, double deadline) {
   double pause = 50e-6 * (1 << (*flags & PAUSES) / PAUSED), end;
+  if (pause > 5e-3) pause = (*flags & PAUSES) == PAUSES ? 10e-3 : 5e-3;
   if ((*flags & PAUSES) != PAUSES) *flags += PAUSED;
-  end = lipcsys_now() + (pause < 5e-3 ? pause : 5e-3);
+  end = lipcsys_now() + pause;
   return end < deadline ? end : deadline;
 }
 

@@ -214,7 +214,7 @@ struct lipc_op {
 #define lipc_again(events) (-(int)(events)-1)
 
 /* For what nothing can be polled for, or not everything: as lipc_again(events), but after a pause at
-** the latest, which grows during the call from 50 us to 5 ms.  events may be 0. */
+** the latest, which grows during the call from 50 us to 10 ms.  events may be 0. */
 #define LIPC_PAUSE         4u
 #define lipc_pause(events) lipc_again(LIPC_PAUSE | (events))
 

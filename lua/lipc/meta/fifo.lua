@@ -17,7 +17,7 @@ local fifo = {}
 --- Opens a FIFO and waits until the other side has opened it too, as open(2) does, but no longer than the timeout, and
 --- with other coroutines running. "rw" never waits. Opens nothing else: "EINVAL" ("not a FIFO"), for a symbolic
 --- link "ELOOP"; a device is not touched. Waiting for a reader, and for a writer that says nothing, is trying again after
---- pauses of at most 5 ms. Under "rw" both directions are one pipe: what is written is read by whoever comes first.
+--- pauses of at most 10 ms. Under "rw" both directions are one pipe: what is written is read by whoever comes first.
 --- -- see open(2), mkfifo(3)
 ---@param path string
 ---@param mode "r"|"w"|"rw"

@@ -51,7 +51,7 @@ function semaphore.binary(name, opts) end
 ---@return true? ok, string? message, string? code "ENOENT", "EACCES"
 function semaphore.unlink(name) end
 
---- A semaphore. It has no descriptor: under a scheduler a wait is trying again after pauses of at most 5 ms, elsewhere the thread
+--- A semaphore. It has no descriptor: under a scheduler a wait is trying again after pauses of at most 10 ms, elsewhere the thread
 --- sleeps in the kernel. Nobody is served in turn. After a fork both processes have it open.
 ---@class lipc.semaphore : lipc.object
 local Semaphore = {}

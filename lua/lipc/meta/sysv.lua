@@ -91,7 +91,7 @@ function msg.open(key, opts) end
 function msg.fromid(id) end
 
 --- A queue of messages with types. It has no descriptor: a thread that waits sleeps in the kernel, a coroutine of a scheduler
---- tries again after pauses of at most 5 ms. close() leaves the queue alone. After a fork both processes have it.
+--- tries again after pauses of at most 10 ms. close() leaves the queue alone. After a fork both processes have it.
 ---@class lipc.sysv.msg : lipc.object
 local Queue = {}
 

@@ -45,7 +45,7 @@ function sem.open(key, opts) end
 function sem.fromid(id, opts) end
 
 --- A set; `#set` is its number of semaphores. It has no descriptor: under a scheduler a wait is trying again after pauses of at most
---- 5 ms (and does not count in getncnt and getzcnt), elsewhere the thread sleeps in the kernel. Every call on a set that was
+--- 10 ms (and does not count in getncnt and getzcnt), elsewhere the thread sleeps in the kernel. Every call on a set that was
 --- removed is "EIDRM", waits too.
 ---@class lipc.sysv.sem : lipc.object
 local Set = {}
