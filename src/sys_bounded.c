@@ -33,11 +33,11 @@ static struct { unsigned threads, waiting, forkgen; } inside;
 
 static void handler (int signo) { (void)signo; }
 
-static bool is_ours (const struct sigaction *sa) {
-  return !(sa->sa_flags & SA_SIGINFO) && sa->sa_handler == handler;
+static bool is (const struct sigaction *sa, void (*what)(int)) {
+  return !(sa->sa_flags & SA_SIGINFO) && sa->sa_handler == what;
 }
 
-/* Whether SIGURG is free for us; it has our handler then. */
+/* Whether SIGURG is free for us, because nobody has it or wants it; it has our handler then. */
 static bool enter (void) {
   struct sigaction now, sa;
   sigset_t mask;
@@ -46,16 +46,12 @@ static bool enter (void) {
   lipcsys_signals_lock();
   if (inside.forkgen != lipcsys_forkgen) inside.threads = inside.waiting = 0;
   inside.forkgen = lipcsys_forkgen;
-  bool ours = false;
-  if (inside.waiting > 0 || sigaction(SIGURG, NULL, &now) < 0) {
-    /* it is or will be somebody's */
-  } else if (is_ours(&now)) {
-    ours = true;
-  } else if (!(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL) {
+  bool ours = inside.waiting == 0 && sigaction(SIGURG, NULL, &now) == 0;
+  if (ours && !is(&now, handler)) {
     memset(&sa, 0, sizeof sa);
     sa.sa_handler = handler; /* without SA_RESTART: it is there to interrupt */
     sa.sa_flags = SA_ONSTACK;
-    ours = sigaction(SIGURG, &sa, NULL) == 0;
+    ours = is(&now, SIG_DFL) && sigaction(SIGURG, &sa, NULL) == 0;
   }
   if (ours) inside.threads++;
   lipcsys_signals_unlock();
@@ -65,7 +61,7 @@ static bool enter (void) {
 static void leave (void) {
   struct sigaction now, dfl;
   lipcsys_signals_lock();
-  if (--inside.threads == 0 && sigaction(SIGURG, NULL, &now) == 0 && is_ours(&now)) {
+  if (--inside.threads == 0 && sigaction(SIGURG, NULL, &now) == 0 && is(&now, handler)) {
     memset(&dfl, 0, sizeof dfl);
     dfl.sa_handler = SIG_DFL;
     sigaction(SIGURG, &dfl, NULL);
