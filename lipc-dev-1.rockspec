@@ -64,6 +64,7 @@ build = {
         "src/sys_errors.c",
         "src/sys_features.c",
         "src/sys_file.c",
+        "src/sys_limit.c",
         "src/sys_linux.c",
         "src/sys_lock.c",
         "src/sys_lockinfo.c",

@@ -84,7 +84,7 @@ describe("flock", function()
         repeat hold[#hold + 1] = io.open "/dev/null" until #hold > 30 or not io.open "/dev/null"
         repeat local f = io.open "/dev/null" hold[#hold + 1] = f until not f
         print(ipc.flock.open(arg[1]))]], path)):read "a"
-      assert.equal(("nil\tflock.open %s: Too many open files (RLIMIT_NOFILE is 20; ulimit -n raises it)\tEMFILE\n")
+      assert.equal(("nil\tflock.open %s: Too many open files (RLIMIT_NOFILE is 20: see ulimit -n)\tEMFILE\n")
         :format(path), out)
     end)
 

@@ -71,7 +71,7 @@ mqueue.open /q: Invalid argument (msgsize 20000000 is more than fs.mqueue.msgsiz
         print(ipc.mqueue.open("/q", { create = true, maxmsg = 1, msgsize = 1 }))
         print(ipc.mqueue.open "/q")]]
       local message = "nil\tmqueue.open /q: Too many open files "
-        .. "(descriptors: RLIMIT_NOFILE is 30; raise it by ulimit -n)\tEMFILE\n"
+        .. "(RLIMIT_NOFILE is 30: see ulimit -n)\tEMFILE\n"
       assert.equal(message:rep(2), isolated(script, nil, "prlimit --nofile=30"))
     end)
   end)

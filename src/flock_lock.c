@@ -49,15 +49,7 @@ static int mode_of (lua_State *L) {
 }
 
 const char *lipc_lock_note (int err, char *buf, size_t size) {
-  char value[64];
   switch (-err) {
-    case EMFILE:
-      snprintf(buf, size, "RLIMIT_NOFILE is %ld; ulimit -n raises it", lipcsys_maxfds());
-      return buf;
-    case ENFILE:
-      snprintf(buf, size, "fs.file-max is %s; sysctl raises it",
-               lipcsys_limit("fs/file-max", value, sizeof value));
-      return buf;
     case ENOLCK:
       return "the kernel has no memory for one more lock, or the lock service of a network file "
              "system does not answer";
@@ -65,7 +57,7 @@ const char *lipc_lock_note (int err, char *buf, size_t size) {
     case EDEADLK: return "the holder waits, directly or not, for a lock of this process";
     case ELOOP: return "a symbolic link as the last part of the path is not followed";
     case EISDIR: return "a directory can be locked with access = \"r\"";
-    default: return NULL;
+    default: return lipcsys_filelimit(err, buf, size);
   }
 }
 

@@ -147,9 +147,7 @@ static int lockfile_block (lua_State *L, const struct lipc_op *op, int t, double
   (void)op;
   (void)t;
   if (f->h.fd >= 0) return f->locked ? 0 : lipc_lock_wait(flock_it, f, seconds);
-  bool wake = false;
-  int r = lipcsys_wait(-1, 0, lipc_getstate(L)->wakefd, seconds < LOOK ? seconds : LOOK, &wake);
-  return wake ? -EINTR : r;
+  return lipc_nap(L, seconds < LOOK ? seconds : LOOK);
 }
 
 const struct lipc_class lipc_lockfile_class = {.tname = "lipc.flock.lockfile",

@@ -147,6 +147,12 @@ int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsi
   return lipc_again(events);
 }
 
+int lipc_nap (lua_State *L, double seconds) {
+  bool wake = false;
+  int r = lipcsys_wait(-1, 0, lipc_getstate(L)->wakefd, seconds, &wake);
+  return wake ? -EINTR : r;
+}
+
 static int waitfd (const struct lipc_handle *h) { return h->other >= 0 ? h->other : h->fd; }
 
 /* Blocks the thread until something may have changed: 0, an error, or the number of results when the

@@ -134,6 +134,11 @@ int lipc_result (lua_State *L, const char *op, int err) {
 
 /* ---- objects ---- */
 
+void lipc_setinteger (lua_State *L, const char *name, lua_Integer n) {
+  lua_pushinteger(L, n);
+  lua_setfield(L, -2, name);
+}
+
 void *lipc_new (lua_State *L, const struct lipc_class *cls) {
   struct lipc_handle *h = lua_newuserdatauv(L, cls->size, LIPC_UV_FREE - 1 + cls->values);
   memset(h, 0, cls->size);
@@ -338,14 +343,10 @@ static int l_stat (lua_State *L) {
   lua_createtable(L, 0, 5);
   lua_pushstring(L, i.type);
   lua_setfield(L, -2, "type");
-  lua_pushinteger(L, (lua_Integer)i.dev);
-  lua_setfield(L, -2, "dev");
-  lua_pushinteger(L, (lua_Integer)i.ino);
-  lua_setfield(L, -2, "ino");
-  lua_pushinteger(L, (lua_Integer)i.mode);
-  lua_setfield(L, -2, "mode");
-  lua_pushinteger(L, (lua_Integer)i.size);
-  lua_setfield(L, -2, "size");
+  lipc_setinteger(L, "dev", (lua_Integer)i.dev);
+  lipc_setinteger(L, "ino", (lua_Integer)i.ino);
+  lipc_setinteger(L, "mode", (lua_Integer)i.mode);
+  lipc_setinteger(L, "size", (lua_Integer)i.size);
   return 1;
 }
 

@@ -129,6 +129,9 @@ int lipc_failselfnote (lua_State *L, const char *op, int err, const char *note);
 /* Pushes true and returns 1, or fails. */
 int lipc_result (lua_State *L, const char *op, int err);
 
+/* Sets a field of the table on top. */
+void lipc_setinteger (lua_State *L, const char *name, lua_Integer n);
+
 /* ---- options ---- */
 
 /* The options table at idx (may be absent): raises on a key that is not in names (NULL-ended).  In the
@@ -221,6 +224,9 @@ struct lipc_op {
 /* How many results a class's block pushed, where there may be none. */
 #define LIPC_NORESULTS INT32_MAX
 static inline int lipc_done (int n) { return n > 0 ? n : LIPC_NORESULTS; }
+
+/* What a class's block does for an operation where only time can tell. */
+int lipc_nap (lua_State *L, double seconds);
 
 /* As lipc_again, waiting for another descriptor than the object's own; with is its object or NULL. */
 int lipc_again_on (struct lipc_handle *h, int fd, struct lipc_handle *with, unsigned events);

@@ -86,15 +86,10 @@ static bool queue_buffered (const struct lipc_handle *h) {
 
 /* ---- attributes ---- */
 
-static void set_integer (lua_State *L, const char *name, lua_Integer n) {
-  lua_pushinteger(L, n);
-  lua_setfield(L, -2, name);
-}
-
 static void set_attr (lua_State *L, const struct lipcsys_mqattr *attr) {
-  set_integer(L, "maxmsg", attr->maxmsg);
-  set_integer(L, "msgsize", attr->msgsize);
-  set_integer(L, "curmsgs", attr->curmsgs);
+  lipc_setinteger(L, "maxmsg", attr->maxmsg);
+  lipc_setinteger(L, "msgsize", attr->msgsize);
+  lipc_setinteger(L, "curmsgs", attr->curmsgs);
 }
 
 /* q:getattr() -> {maxmsg=, msgsize=, curmsgs=, nonblock=} | nil, msg, code: how many messages it takes, of
@@ -136,9 +131,9 @@ static int l_queue_stat (lua_State *L) {
   lua_createtable(L, 0, 7);
   lua_pushliteral(L, "mqueue");
   lua_setfield(L, -2, "type");
-  set_integer(L, "dev", (lua_Integer)info.dev);
-  set_integer(L, "ino", (lua_Integer)info.ino);
-  set_integer(L, "mode", (lua_Integer)info.mode);
+  lipc_setinteger(L, "dev", (lua_Integer)info.dev);
+  lipc_setinteger(L, "ino", (lua_Integer)info.ino);
+  lipc_setinteger(L, "mode", (lua_Integer)info.mode);
   set_attr(L, &attr);
   return 1;
 }
@@ -211,16 +206,11 @@ static const char *limit_note (lua_State *L, int err, const struct lipcsys_mqatt
   char count[64], size[64];
   uint64_t n = 0;
   int fd;
-  if (err == -ENFILE)
-    return lua_pushfstring(L, "open files of the whole system: sysctl fs.file-max, which is %s",
-                           lipcsys_limit("fs/file-max", count, sizeof count));
-  if (err == -EMFILE) {
-    bool bytes = make != NULL && lipcsys_eventfd(0, false, &fd) == 0;
+  if (err == -EMFILE || err == -ENFILE) {
+    bool bytes = err == -EMFILE && make != NULL && lipcsys_eventfd(0, false, &fd) == 0;
     if (bytes) lipcsys_close(fd);
-    if (lipcsys_mqrlimit(bytes ? "msgqueue" : "nofile", &n) < 0) return NULL;
-    if (!bytes)
-      return lua_pushfstring(L, "descriptors: RLIMIT_NOFILE is %I; raise it by ulimit -n",
-                             (LUAI_UACINT)n);
+    if (!bytes) return lua_pushstring(L, lipcsys_filelimit(err, count, sizeof count));
+    if (lipcsys_rlimitnow("msgqueue", &n) < 0) return NULL;
     return lua_pushfstring(
       L,
       "this queue takes %I bytes of RLIMIT_MSGQUEUE, which is %I for all queues "
@@ -355,20 +345,20 @@ static void push_queue (lua_State *L, const struct lipcsys_mqinfo *info) {
   lua_createtable(L, 0, 12);
   lua_pushstring(L, info->name);
   lua_setfield(L, -2, "name");
-  set_integer(L, "mode", (lua_Integer)info->mode);
-  set_integer(L, "uid", (lua_Integer)info->uid);
-  set_integer(L, "gid", (lua_Integer)info->gid);
+  lipc_setinteger(L, "mode", (lua_Integer)info->mode);
+  lipc_setinteger(L, "uid", (lua_Integer)info->uid);
+  lipc_setinteger(L, "gid", (lua_Integer)info->gid);
   if (!info->readable) return;
-  set_integer(L, "size", (lua_Integer)info->size);
+  lipc_setinteger(L, "size", (lua_Integer)info->size);
   set_attr(L, &info->attr);
   if (info->notice == LIPC_MQ_NOBODY) return;
   lua_pushstring(L, info->notice == LIPC_MQ_SIGNAL   ? "signal"
                     : info->notice == LIPC_MQ_THREAD ? "thread"
                                                      : "none");
   lua_setfield(L, -2, "notify");
-  set_integer(L, "pid", info->pid);
+  lipc_setinteger(L, "pid", info->pid);
   if (info->notice != LIPC_MQ_SIGNAL) return;
-  set_integer(L, "signo", info->signo);
+  lipc_setinteger(L, "signo", info->signo);
   lua_pushstring(L, lipc_signame(info->signo, buf));
   lua_setfield(L, -2, "signal");
 }
@@ -413,6 +403,6 @@ static const luaL_Reg funcs[] = {
 
 int lipc_open_mqueue (lua_State *L) {
   lipc_register(L, &queue_class, funcs);
-  set_integer(L, "PRIO_MAX", LIPC_MQ_PRIO_MAX);
+  lipc_setinteger(L, "PRIO_MAX", LIPC_MQ_PRIO_MAX);
   return 1;
 }

@@ -200,40 +200,35 @@ static int l_signal_name (lua_State *L) {
 
 /* ---- queues ---- */
 
-static void set_integer (lua_State *L, const char *name, lua_Integer n) {
-  lua_pushinteger(L, n);
-  lua_setfield(L, -2, name);
-}
-
 static void push_info (lua_State *L, const struct lipcsys_siginfo *i) {
   char buf[LIPC_SIGNAME];
   lua_createtable(L, 0, 8);
   lua_pushstring(L, lipc_signame(i->signo, buf));
   lua_setfield(L, -2, "signal");
-  set_integer(L, "signo", i->signo);
+  lipc_setinteger(L, "signo", i->signo);
   const char *code = lipcsys_sigcode(i->signo, i->code);
   if (code != NULL) lua_pushstring(L, code);
   else lua_pushinteger(L, i->code);
   lua_setfield(L, -2, "code");
   if (i->has_sender) {
-    set_integer(L, "pid", i->pid);
-    set_integer(L, "uid", (lua_Integer)i->uid);
+    lipc_setinteger(L, "pid", i->pid);
+    lipc_setinteger(L, "uid", (lua_Integer)i->uid);
   }
-  if (i->has_value) set_integer(L, "value", i->value);
+  if (i->has_value) lipc_setinteger(L, "value", i->value);
   if (i->has_child) {
-    set_integer(L, "status", i->status);
+    lipc_setinteger(L, "status", i->status);
     lua_pushnumber(L, i->utime);
     lua_setfield(L, -2, "utime");
     lua_pushnumber(L, i->stime);
     lua_setfield(L, -2, "stime");
   }
   if (i->has_timer) {
-    set_integer(L, "timerid", i->timerid);
-    set_integer(L, "overrun", i->overrun);
+    lipc_setinteger(L, "timerid", i->timerid);
+    lipc_setinteger(L, "overrun", i->overrun);
   }
   if (i->has_poll) {
-    set_integer(L, "fd", i->fd);
-    set_integer(L, "band", i->band);
+    lipc_setinteger(L, "fd", i->fd);
+    lipc_setinteger(L, "band", i->band);
   }
 }
 

@@ -10,10 +10,8 @@
 #include "lipc_sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -148,15 +146,4 @@ int lipcsys_bounded (double seconds, lipcsys_call *call, void *arg) {
     if (pause < 5e-3) pause *= 2;
   }
   return r;
-}
-
-const char *lipcsys_limit (const char *name, char *buf, size_t size) {
-  snprintf(buf, size, "/proc/sys/%s", name);
-  int fd = open(buf, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd >= 0 ? read(fd, buf, size - 1) : 0;
-  if (fd >= 0) close(fd);
-  if (n <= 0) return "?";
-  buf[n] = '\0';
-  buf[strcspn(buf, "\n")] = '\0';
-  return buf;
 }

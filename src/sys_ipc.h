@@ -26,6 +26,12 @@ int lipcsys_bounded (double seconds, lipcsys_call *call, void *arg);
 /* A limit of the kernel as text, from /proc/sys/<name> ("kernel/msgmni"); "?" where it is not told. */
 const char *lipcsys_limit (const char *name, char *buf, size_t size);
 
+/* What getrlimit(2) says of "msgqueue", "nofile" ...; UINT64_MAX: unlimited. */
+int lipcsys_rlimitnow (const char *name, uint64_t *ret_n);
+
+/* The limit that -EMFILE or -ENFILE is about, with its value; NULL: the error is another. */
+const char *lipcsys_filelimit (int err, char *buf, size_t size);
+
 /* ---- POSIX message queues ---- */
 
 #define LIPC_MQ_NAMEMAX  255 /* bytes behind the '/' */
@@ -65,10 +71,8 @@ int lipcsys_mqnotify (int fd, int signo, int value);
 ** -- see mq_unlink(3) */
 int lipcsys_mqunlink (const char *name, const struct lipcsys_fileid *only);
 
-/* How many bytes of RLIMIT_MSGQUEUE a queue takes; and the limit of that name ("msgqueue", "nofile"),
-** UINT64_MAX where there is none.  -- see getrlimit(2) */
+/* How many bytes of RLIMIT_MSGQUEUE a queue takes.  -- see getrlimit(2) */
 uint64_t lipcsys_mqbytes (const struct lipcsys_mqattr *attr);
-int lipcsys_mqrlimit (const char *name, uint64_t *ret_n);
 
 enum lipcsys_mqnotice { LIPC_MQ_NOBODY, LIPC_MQ_SIGNAL, LIPC_MQ_NOTHING, LIPC_MQ_THREAD };
 
@@ -322,9 +326,6 @@ bool lipcsys_otherlives (long pid);
 
 /* Removes the path if it names that very file. */
 int lipcsys_unlinklock (int fd, const char *path);
-
-/* The value of RLIMIT_NOFILE. */
-long lipcsys_maxfds (void);
 
 #pragma GCC visibility pop
 #endif

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,9 +113,4 @@ bool lipcsys_otherlives (long pid) {
 int lipcsys_unlinklock (int fd, const char *path) {
   if (!lipcsys_isnamed(fd, path)) return 0;
   return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-long lipcsys_maxfds (void) {
-  struct rlimit limit;
-  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (long)limit.rlim_cur : -1;
 }

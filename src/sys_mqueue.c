@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -138,15 +137,6 @@ uint64_t lipcsys_mqbytes (const struct lipcsys_mqattr *attr) {
          n * (uint64_t)attr->msgsize;
 }
 
-int lipcsys_mqrlimit (const char *name, uint64_t *ret_n) {
-  struct rlimit lim;
-  int resource, r = lipcsys_rlimit(name, &resource);
-  if (r < 0) return r;
-  if (getrlimit((unsigned)resource, &lim) < 0) return -errno;
-  *ret_n = lim.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)lim.rlim_cur;
-  return 0;
-}
-
 /* ---- the queues there are ---- */
 
 /* "QSIZE:129  NOTIFY:2  SIGNO:0  NOTIFY_PID:8260" */
@@ -248,10 +238,6 @@ int lipcsys_mqunlink (const char *name, const struct lipcsys_fileid *only) {
 uint64_t lipcsys_mqbytes (const struct lipcsys_mqattr *attr) {
   (void)attr;
   return 0;
-}
-int lipcsys_mqrlimit (const char *name, uint64_t *ret_n) {
-  (void)name, (void)ret_n;
-  return -ENOSYS;
 }
 int lipcsys_mqlist (struct lipcsys_mqinfo *list, size_t max, size_t *ret_n) {
   (void)list, (void)max, (void)ret_n;

@@ -11,7 +11,6 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -108,20 +107,9 @@ int lipcsys_semunlink (const char *name, const struct lipcsys_fileid *only) {
 }
 
 const char *lipcsys_semnote (int err, char *buf, size_t size) {
-  struct rlimit rl;
   struct statvfs fs;
   char limit[64];
   switch (err) {
-    case -EMFILE:
-      if (getrlimit(RLIMIT_NOFILE, &rl) < 0) return NULL;
-      snprintf(buf, size,
-               "opening needs a descriptor for a moment: RLIMIT_NOFILE is %llu, see ulimit -n",
-               (unsigned long long)rl.rlim_cur);
-      return buf;
-    case -ENFILE:
-      snprintf(buf, size, "fs.file-max is %s, see sysctl",
-               lipcsys_limit("fs/file-max", limit, sizeof limit));
-      return buf;
     case -ENOSPC:
       if (statvfs(SEM_DIR, &fs) < 0) return NULL;
       snprintf(buf, size, SEM_DIR " has %llu KiB and is full: mount -o remount,size=...",
@@ -133,7 +121,7 @@ const char *lipcsys_semnote (int err, char *buf, size_t size) {
       return buf;
     case -ENOSYS: return "is " SEM_DIR " mounted?";
     case -EINVAL: return "what has that name is no semaphore";
-    default: return NULL;
+    default: return lipcsys_filelimit(err, buf, size); /* opening needs a descriptor for a moment */
   }
 }
 

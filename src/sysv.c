@@ -61,21 +61,16 @@ int lipc_sysv_checkid (lua_State *L, int arg) {
 
 /* ---- tables ---- */
 
-void lipc_sysv_field (lua_State *L, const char *name, lua_Integer value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, name);
-}
-
 void lipc_sysv_pushperm (lua_State *L, const char *type, const struct lipcsys_sysvperm *p, int id) {
   lua_pushstring(L, type);
   lua_setfield(L, -2, "type");
-  lipc_sysv_field(L, "key", p->key);
-  lipc_sysv_field(L, "id", id);
-  lipc_sysv_field(L, "uid", p->uid);
-  lipc_sysv_field(L, "gid", p->gid);
-  lipc_sysv_field(L, "cuid", p->cuid);
-  lipc_sysv_field(L, "cgid", p->cgid);
-  lipc_sysv_field(L, "mode", p->mode);
+  lipc_setinteger(L, "key", p->key);
+  lipc_setinteger(L, "id", id);
+  lipc_setinteger(L, "uid", p->uid);
+  lipc_setinteger(L, "gid", p->gid);
+  lipc_setinteger(L, "cuid", p->cuid);
+  lipc_setinteger(L, "cgid", p->cgid);
+  lipc_setinteger(L, "mode", p->mode);
 }
 
 void lipc_sysv_checkset (lua_State *L, struct lipcsys_sysvperm *p) {

@@ -37,8 +37,6 @@ bool lipc_sysv_mustremove (const Sysv *s, int fd);
 
 /* Sets key, id, uid, gid, cuid, cgid and mode in the table on top; type is the field "type". */
 void lipc_sysv_pushperm (lua_State *L, const char *type, const struct lipcsys_sysvperm *p, int id);
-/* Sets an integer field in the table on top. */
-void lipc_sysv_field (lua_State *L, const char *name, lua_Integer value);
 
 /* set: the options table at 2 into *p, which has the present values: uid, gid, mode.  The names were
 ** checked. */

@@ -379,14 +379,14 @@ static int l_queue_stat (lua_State *L) {
   if (r < 0) return lipc_failself(L, "stat", r);
   lua_createtable(L, 0, 16);
   lipc_sysv_pushperm(L, "sysv message queue", &st.perm, q->s.id);
-  lipc_sysv_field(L, "qnum", (lua_Integer)st.qnum);
-  lipc_sysv_field(L, "qbytes", (lua_Integer)st.qbytes);
-  lipc_sysv_field(L, "cbytes", (lua_Integer)st.cbytes);
-  lipc_sysv_field(L, "lspid", st.lspid);
-  lipc_sysv_field(L, "lrpid", st.lrpid);
-  lipc_sysv_field(L, "stime", st.stime);
-  lipc_sysv_field(L, "rtime", st.rtime);
-  lipc_sysv_field(L, "ctime", st.ctime);
+  lipc_setinteger(L, "qnum", (lua_Integer)st.qnum);
+  lipc_setinteger(L, "qbytes", (lua_Integer)st.qbytes);
+  lipc_setinteger(L, "cbytes", (lua_Integer)st.cbytes);
+  lipc_setinteger(L, "lspid", st.lspid);
+  lipc_setinteger(L, "lrpid", st.lrpid);
+  lipc_setinteger(L, "stime", st.stime);
+  lipc_setinteger(L, "rtime", st.rtime);
+  lipc_setinteger(L, "ctime", st.ctime);
   return 1;
 }
 

@@ -114,9 +114,9 @@ static int l_set_stat (lua_State *L) {
   if (r < 0) return lipc_semset_fail(L, "stat", r);
   lua_createtable(L, 0, 12);
   lipc_sysv_pushperm(L, "sysv semaphore set", &st.perm, s->s.id);
-  lipc_sysv_field(L, "nsems", (lua_Integer)st.nsems);
-  lipc_sysv_field(L, "otime", st.otime);
-  lipc_sysv_field(L, "ctime", st.ctime);
+  lipc_setinteger(L, "nsems", (lua_Integer)st.nsems);
+  lipc_setinteger(L, "otime", st.otime);
+  lipc_setinteger(L, "ctime", st.ctime);
   return 1;
 }
 

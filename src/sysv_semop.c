@@ -304,10 +304,8 @@ int lipc_semset_block (lua_State *L, const struct lipc_op *op, int t, double sec
   } else if (op == &with_op) {
     one = (struct lipcsys_semop){(uint16_t)(lua_tointeger(L, 2) - 1), -1,
                                  lipcsys_semflags(true, false)};
-  } else { /* open: nothing tells that the set has been initialised */
-    bool wake = false;
-    int r = lipcsys_wait(-1, 0, lipc_getstate(L)->wakefd, seconds, &wake);
-    return wake ? -EINTR : r;
+  } else {
+    return lipc_nap(L, seconds); /* open: nothing tells that the set has been initialised */
   }
   int r = lipcsys_semtimedop(s->s.id, ops, n, seconds);
   if (r == -ETIMEDOUT || r == -EINTR) return r;
