@@ -59,6 +59,13 @@ int lipc_sysv_checkid (lua_State *L, int arg) {
   return (int)id;
 }
 
+/* Of a number that was never one of ours, the kernel's "removed" says too much. */
+int lipc_sysv_noid (lua_State *L, const char *op, int id, int err) {
+  char name[16];
+  snprintf(name, sizeof name, "id %d", id);
+  return lipc_fail(L, op, name, err == -EIDRM ? -EINVAL : err);
+}
+
 /* ---- tables ---- */
 
 void lipc_sysv_pushperm (lua_State *L, const char *type, const struct lipcsys_sysvperm *p, int id) {

@@ -43,8 +43,9 @@ void lipc_sysv_pushperm (lua_State *L, const char *type, const struct lipcsys_sy
 #define LIPC_SYSV_SETTABLE "uid", "gid", "mode"
 void lipc_sysv_checkset (lua_State *L, struct lipcsys_sysvperm *p);
 
-/* fromid's argument. */
+/* fromid's argument; and its failure. */
 int lipc_sysv_checkid (lua_State *L, int arg);
+int lipc_sysv_noid (lua_State *L, const char *op, int id, int err);
 
 /* id() -> integer, key() -> integer: for the kinds' lists of methods. */
 extern const luaL_Reg lipc_sysv_methods[];

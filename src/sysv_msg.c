@@ -488,13 +488,9 @@ static int l_msg_open (lua_State *L) {
 static int l_msg_fromid (lua_State *L) {
   int id = lipc_sysv_checkid(L, 1);
   struct lipcsys_msgstat st;
-  char name[16];
   Queue *q = new_queue(L);
   int r = lipcsys_msgstat(id, &st);
-  if (r < 0) {
-    snprintf(name, sizeof name, "id %d", id);
-    return lipc_fail(L, "sysv.msg.fromid", name, r == -EIDRM ? -EINVAL : r);
-  }
+  if (r < 0) return lipc_sysv_noid(L, "sysv.msg.fromid", id, r);
   lipc_sysv_opened(L, &q->s, st.perm.key, id, false, false);
   return 1;
 }

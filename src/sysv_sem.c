@@ -325,16 +325,12 @@ static int l_sem_fromid (lua_State *L) {
   static const char *const names[] = {"undo", NULL};
   int id = lipc_sysv_checkid(L, 1);
   struct lipcsys_semstat st;
-  char name[16];
   lipc_checkopts(L, 2, names);
   Set *s = lipc_new(L, &set_class);
   s->undo = lipc_optbool(L, 2, "undo", false);
   s->flags = lipcsys_semflags(s->undo, true);
   int r = lipcsys_semstat(id, &st);
-  if (r < 0) {
-    snprintf(name, sizeof name, "id %d", id);
-    return lipc_fail(L, "sysv.sem.fromid", name, r == -EIDRM ? -EINVAL : r);
-  }
+  if (r < 0) return lipc_sysv_noid(L, "sysv.sem.fromid", id, r);
   s->nsems = (lua_Integer)st.nsems;
   lipc_sysv_opened(L, &s->s, st.perm.key, id, false, false);
   return 1;

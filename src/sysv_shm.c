@@ -267,13 +267,9 @@ static int l_shm_open (lua_State *L) {
 static int l_shm_fromid (lua_State *L) {
   int id = lipc_sysv_checkid(L, 1);
   struct lipcsys_shmstat st;
-  char name[16];
   Segment *s = lipc_new(L, &segment_class);
   int r = lipcsys_shmstat(id, &st);
-  if (r < 0) {
-    snprintf(name, sizeof name, "id %d", id);
-    return lipc_fail(L, "sysv.shm.fromid", name, r == -EIDRM ? -EINVAL : r);
-  }
+  if (r < 0) return lipc_sysv_noid(L, "sysv.shm.fromid", id, r);
   lipc_sysv_opened(L, &s->s, st.perm.key, id, false, false);
   return 1;
 }
