@@ -25,9 +25,7 @@ busted.subscribe({ "file", "start" }, function()
   for name in pairs(package.loaded) do loaded[name] = true end
   globals = {}
   for name in next, _G do globals[name] = true end
-  collectgarbage()
-  collectgarbage()
-  before = hoststate.take()
+  before = hoststate.before()
   patience = tonumber(os.getenv "LIPC_SPEC_PATIENCE") or 10
   return nil, true
 end)

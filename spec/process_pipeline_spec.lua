@@ -41,7 +41,7 @@ describe("process.run", function()
   it("fails as spawn does", function()
     collectgarbage()
     collectgarbage()
-    local before = hoststate.take()
+    local before = hoststate.before()
     assert.same({ nil, "process.run: exec nosuchprogram: No such file or directory", "ENOENT" },
       { process.run { "nosuchprogram" } })
     assert.same({ nil, "process.run: chdir /nowhere: No such file or directory", "ENOENT" },
@@ -390,7 +390,7 @@ describe("process.pipeline", function()
   it("starts nothing that stays when a later stage cannot be started", function()
     collectgarbage()
     collectgarbage()
-    local before = hoststate.take()
+    local before = hoststate.before()
     assert.same({ nil, "process.pipeline: exec nosuchprogram: No such file or directory", "ENOENT" },
       { process.pipeline { { "sleep", "1000" }, upper, { function() end, fork = true }, { "nosuchprogram" } } })
     assert.same({}, hoststate.settle(before))

@@ -64,7 +64,7 @@ describe("a queue of signals", function()
   end)
 
   it("blocks in this thread, and unblocks at the end what was not blocked before", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     local old = signal.block "SIGUSR2"
     local q = assert(signal.set { "SIGUSR1", "SIGUSR2" })
     assert.same({ "SIGUSR1", "SIGUSR2" }, signal.block())

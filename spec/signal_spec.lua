@@ -139,7 +139,7 @@ end)
 
 describe("the mask", function()
   it("is changed for this thread, and what was blocked comes back", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     local none = signal.block()
     assert.same({}, signal.block("SIGUSR1", "SIGUSR2"))
     assert.is_true(status("SigBlk", "SIGUSR1"))
@@ -181,7 +181,7 @@ end)
 
 describe("dispositions", function()
   it("are ignored, default, and as before", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     assert.equal("default", signal.disposition "SIGUSR1")
     assert.is_true(signal.ignore "SIGUSR1")
     assert.is_true(status("SigIgn", "SIGUSR1"))
@@ -199,7 +199,7 @@ describe("dispositions", function()
 
   it("follow the newest request, and the older one when that is taken back", function()
     local n = 0
-    local before = hoststate.take()
+    local before = hoststate.before()
     signal.ignore "SIGUSR1"
     local r = assert(signal.on("SIGUSR1", function() n = n + 1 end))
     signal.raise "SIGUSR1"
@@ -269,7 +269,7 @@ describe("dispositions", function()
   end)
 
   it("make writes to a pipe without readers fail alike", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     for _, prepare in ipairs { function() end, function() signal.ignore "SIGPIPE" end,
       function() signal.restore "SIGPIPE" end, function() signal.ignore "SIGPIPE" signal.default "SIGPIPE" end } do
       prepare()
@@ -291,7 +291,7 @@ describe("callbacks", function()
   end
 
   it("run in a wait, with the canonical name, and the wait goes on", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     local r = assert(signal.on("SIGRTMAX", function(...)
       log = { n = select("#", ...), ... }
     end))

@@ -200,7 +200,7 @@ describe("descriptors over a stream", function()
   end)
 
   it("are an error, and no SIGPIPE, when the peer is gone", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     local a, b = assert(socket.pair())
     b:close()
     assert.same({ "EPIPE", 0 }, { select(3, a:sendfds("x", { 0 })) })

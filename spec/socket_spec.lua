@@ -133,7 +133,7 @@ for _, kind in ipairs { "unix", "tcp" } do
     end)
 
     it("is a stream end, EPIPE or ECONNRESET when the peer is gone, and never SIGPIPE", function()
-      local before = hoststate.take()
+      local before = hoststate.before()
       local a, b = open()
       assert(b:write "unread")
       assert(a:write "unread too")

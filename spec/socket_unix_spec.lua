@@ -26,7 +26,7 @@ describe("a listener at a path", function()
   after_each(function() os.remove(path) end)
 
   it("has mode 0600 whatever the umask, which stays", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     local l = assert(socket.listen { path = path })
     assert.equal("600 socket", mode_of(path))
     l:close()

@@ -272,7 +272,7 @@ describe("sysv.sem", function()
   end)
 
   it("leaves nothing behind", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     for _ = 1, 20 do
       local s <close> = assert(sem.open("private", { unlink = true, initial = { 1, 2 } }))
       s:with(1, function() s:wait(1, 0.001) end)

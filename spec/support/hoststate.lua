@@ -3,7 +3,7 @@
 -- working directory, locale.
 --
 --   local hoststate = require "support.hoststate"
---   local before = hoststate.take()
+--   local before = hoststate.before()
 --   ...
 --   assert.same({}, hoststate.diff(before, hoststate.take()))   -- a list of sentences
 --
@@ -159,6 +159,14 @@ local values = {
   ["working directory"] = function() return (probe.readlink "/proc/self/cwd") end,
   locale = function() return os.setlocale(nil) end,
 }
+
+-- The state to compare with.  What nothing holds any more goes first: a collection in between must
+-- not look like something that was closed behind its owner's back.
+function hoststate.before()
+  collectgarbage()
+  collectgarbage()
+  return hoststate.take()
+end
 
 function hoststate.take()
   local state = { signal = probe.dispositions() }
