@@ -82,6 +82,8 @@ $(B)/obj/.flags: FORCE
 	$(call write_if_changed,$(COMPILE) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
 $(B)/asan/obj/.flags: FORCE
 	$(call write_if_changed,$(COMPILE) $(CPPFLAGS) $(SANITIZE))
+$(B)/steps/obj/.flags: FORCE
+	$(call write_if_changed,$(COMPILE) $(CPPFLAGS) $(CFLAGS) -DLIPC_STEPS)
 
 $(B)/obj/%.o: src/%.c $(B)/obj/.flags
 	@test -n '$(LUA_INCDIR)' || { echo 'lua.h of Lua $(LUA_VERSION) not found: run "make deps" or set LUA_INCDIR' >&2; exit 1; }
@@ -90,6 +92,9 @@ $(B)/obj/%.o: src/%.c $(B)/obj/.flags
 $(B)/asan/obj/%.o: src/%.c $(B)/asan/obj/.flags
 	$(call SAY,cc)
 	$(Q)$(COMPILE) $(CPPFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
+$(B)/steps/obj/%.o: src/%.c $(B)/steps/obj/.flags
+	$(call SAY,cc)
+	$(Q)$(COMPILE) $(CPPFLAGS) $(CFLAGS) -DLIPC_STEPS -MMD -MP -c -o $@ $<
 
 $(CORE): $(SRCS:src/%.c=$(B)/obj/%.o)
 	@mkdir -p $(@D)
@@ -99,6 +104,10 @@ $(B)/asan/lib/lipc/core.so: $(SRCS:src/%.c=$(B)/asan/obj/%.o)
 	@mkdir -p $(@D)
 	$(call SAY,ld)
 	$(Q)$(CC) -shared $(SANITIZE) -Wl,-z,nodelete -pthread -o $@ $^
+$(B)/steps/lib/lipc/core.so: $(SRCS:src/%.c=$(B)/steps/obj/%.o)
+	@mkdir -p $(@D)
+	$(call SAY,ld)
+	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # what the specs need: a module that reads this process's state, host programs in C
 $(PROBE): spec/support/probe.c $(B)/obj/.flags
@@ -114,7 +123,7 @@ $(B)/host/%: spec/host/%.c $(B)/obj/.flags
 	$(call SAY,cc)
 	$(Q)$(COMPILE) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -Wl,-E -o $@ $< $(LUA_LIB)
 
--include $(wildcard $(B)/obj/*.d $(B)/asan/obj/*.d $(B)/host/*.d)
+-include $(wildcard $(B)/obj/*.d $(B)/asan/obj/*.d $(B)/steps/obj/*.d $(B)/host/*.d)
 
 # ---------------------------------------------------------------------------------------------
 ## -- use
@@ -128,7 +137,7 @@ demo-run: all
 test: ## install what is missing, build, run the whole test suite
 	@$(DEPS) 'make test' $(DEPS_TEST)
 	@$(SUB) test-run
-test-run: all static $(PROBE) $(HOSTS)
+test-run: all static steps $(PROBE) $(HOSTS)
 	@$(SPECS) plain $(TEST)
 
 ## -- check
@@ -145,13 +154,13 @@ format: ## put the C sources into the project's format, the rockspec's lists up 
 asan: ## the suite under AddressSanitizer and UndefinedBehaviorSanitizer, with leak detection
 	@$(DEPS) 'make asan' $(DEPS_ASAN)
 	@$(SUB) asan-run
-asan-run: all static $(B)/asan/lib/lipc/core.so $(B)/asan/nopreload.so $(PROBE) $(HOSTS)
+asan-run: all static steps $(B)/asan/lib/lipc/core.so $(B)/asan/nopreload.so $(PROBE) $(HOSTS)
 	@$(SPECS) asan $(TEST)
 
 valgrind: ## the suite under valgrind (TEST=... for some files: it is slow)
 	@$(DEPS) 'make valgrind' $(DEPS_VALGRIND)
 	@$(SUB) valgrind-run
-valgrind-run: all static $(PROBE) $(HOSTS)
+valgrind-run: all static steps $(PROBE) $(HOSTS)
 	@$(SPECS) valgrind $(TEST)
 
 oom: ## fail allocation 1, 2, 3 ... of every script in spec/oom
@@ -177,7 +186,7 @@ rock: ## install with luarocks into build/rock, without a network
 rock-test: ## the suite against what `make rock` installed
 	@$(SUB) rock
 	@$(SUB) rock-test-run
-rock-test-run: static $(PROBE) $(HOSTS)
+rock-test-run: static steps $(PROBE) $(HOSTS)
 	@$(SPECS) rock $(TEST)
 
 ci: ## everything that continuous integration runs
@@ -200,6 +209,8 @@ install: all ## install to $(DESTDIR)$(PREFIX)/{lib,share}/lua/5.4
 uninstall: ## remove what install put there
 	rm -rf $(LIBDIR)/lipc $(LUADIR)/lipc
 	@for f in $(BINS); do rm -f $(BINDIR)/$${f##*/}; done
+
+steps: $(B)/steps/lib/lipc/core.so ## the module with points where a spec stops and kills it (LIPC_STEP in src/sys_mem.h)
 
 static: $(B)/liblipc.a ## build/liblipc.a: the C objects and all Lua files, for hosts (src/lipc.h)
 
@@ -231,5 +242,5 @@ help: ## this list
 
 FORCE:
 .PHONY: FORCE all demo demo-run test test-run lint lint-run format asan asan-run valgrind valgrind-run \
-	oom oom-run bench bench-run rock rock-test rock-test-run ci install uninstall static deps clean help
+	oom oom-run bench bench-run rock rock-test rock-test-run ci install uninstall steps static deps clean help
 .DELETE_ON_ERROR:

@@ -420,6 +420,15 @@ void lipc_metatable (lua_State *L, const char *tname, const char *event, lua_CFu
   lua_setfield(L, LUA_REGISTRYINDEX, tname);
 }
 
+void lipc_pushmodule (lua_State *L, lua_CFunction open) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, (void *)open) != LUA_TNIL) return;
+  lua_pop(L, 1);
+  lua_pushcfunction(L, open);
+  lua_call(L, 0, 1);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, (void *)open);
+}
+
 int lipc_module (lua_State *L, const luaL_Reg *funcs) {
   lua_newtable(L);
   luaL_setfuncs(L, funcs, 0);

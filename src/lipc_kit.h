@@ -16,6 +16,7 @@
 
 struct lipc_handle;
 struct lipc_op;
+struct lipc_map;
 
 /* A kind of object.  One static const per metatable. */
 struct lipc_class {
@@ -34,6 +35,8 @@ struct lipc_class {
   ** results it pushed, by lipc_done.  A coroutine under a scheduler waits for the events of the step all the same;
   ** where there are none it tries again after pauses that grow. */
   int (*block)(lua_State *L, const struct lipc_op *op, int t, double seconds);
+  /* The memory that the object maps (kit_map.h); NULL: it maps none. */
+  struct lipc_map *(*map)(struct lipc_handle *h);
 };
 
 /* User values of every object. */
@@ -72,6 +75,9 @@ void lipc_class (lua_State *L, const struct lipc_class *cls);
 
 /* Pushes the metatable of that name, made on first use, which has one metamethod. */
 void lipc_metatable (lua_State *L, const char *tname, const char *event, lua_CFunction fn);
+
+/* Pushes what this opener of modules.def returned when it was first asked for in this way. */
+void lipc_pushmodule (lua_State *L, lua_CFunction open);
 
 /* Pushes the module table with these functions; returns 1. */
 int lipc_module (lua_State *L, const luaL_Reg *funcs);

@@ -491,5 +491,6 @@ int lipcsys_uname (char *release, char *machine, size_t size);
 #pragma GCC visibility pop
 
 #include "sys_ipc.h"
+#include "sys_mem.h"
 #include "sys_signal.h"
 #endif
