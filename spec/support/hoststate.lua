@@ -117,7 +117,7 @@ local function mappings()
   local found = {}
   for line in (slurp "/proc/self/maps" or ""):gmatch "[^\n]+" do
     local range, name = line:match "^(%S+) %S+ %S+ %S+ %d+%s+(.+)$"
-    if name and (name:find "^/dev/shm/" or name:find "^/memfd:" or name:find "^/SYSV") then
+    if name and (name:find "^/dev/shm/" or name:find "^/memfd:" or name:find "^/SYSV" or name:find "^/dev/zero") then
       found[range .. name] = ("mapping of %s at %s"):format(name, range)
     end
   end
