@@ -58,7 +58,7 @@ local function options(fname, given, known)
     end
   end
   for i, e in ipairs(opts.entries or {}) do
-    if type(e) ~= "table" or type(e.identity) ~= "string" or not RANK[e.kind] then
+    if type(e) ~= "table" or type(e.identity) ~= "string" or type(e.name) ~= "string" or not RANK[e.kind] then
       misuse(fname, 3, "option 'entries': no entry of admin.list at %d", i)
     end
   end
@@ -373,14 +373,31 @@ local function remove_file(e, opts)
   return core.remove(e.where[1], e.where[2], e.where[3], e.file, e.identity, how)
 end
 
--- Those of the search that the user's entries are; what is no more is told to be so.
-local function pick(s, entries, kept)
+-- Restricts the search to where the user's entries were found.
+local function narrow(opts)
+  local kinds, dirs = {}, table.move(opts.dirs or {}, 1, #(opts.dirs or {}), 1, {})
+  for _, e in ipairs(opts.entries) do
+    kinds[e.kind] = opts.kinds[e.kind]
+    if e.kind == "socket" or e.kind == "fifo" then dirs[#dirs + 1] = e.name:match "^(/.*)/" end
+  end
+  opts.kinds, opts.dirs = kinds, dirs
+end
+
+-- Those of the search that are the user's entries; of the others it is said why they are not.
+local function pick(s, opts, kept)
   local found, picked = {}, {}
-  for _, e in ipairs(s.entries) do found[e.kind .. e.identity] = e end
-  for _, e in ipairs(entries) do
-    local now = found[e.kind .. e.identity]
-    if now and now.name == e.name then picked[#picked + 1] = now
-    else kept[#kept + 1] = shown(e, { reason = "changed", message = "it is gone" }) end
+  for _, e in ipairs(s.entries) do found[e.kind .. " " .. e.identity .. " " .. e.name] = e end
+  for _, e in ipairs(opts.entries) do
+    local now = found[e.kind .. " " .. e.identity .. " " .. e.name]
+    if now then
+      picked[#picked + 1] = now
+    elseif opts.kinds[e.kind] and not (opts.name and not e.name:find(opts.name)) then
+      local theirs = e.uid ~= s.uid and not opts.all
+      kept[#kept + 1] = shown(e, {
+        reason = theirs and "owner" or "changed",
+        message = theirs and "it is another user's" or "it is gone, or another one has its name",
+      })
+    end
   end
   s.entries = picked
 end
@@ -388,10 +405,11 @@ end
 function admin.remove(given)
   local opts = options("remove", given, REMOVE)
   local removed, kept = {}, {}
+  if opts.entries then narrow(opts) end
   local s = search(opts)
   local ok, unseen, code = failed(s)
   if not ok then return nil, unseen, code end
-  if opts.entries then pick(s, opts.entries, kept) end
+  if opts.entries then pick(s, opts, kept) end
   local message
   ok, message, code = ask_users(s)
   if not ok then return nil, message, code end

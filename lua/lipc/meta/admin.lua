@@ -60,7 +60,7 @@ function admin.list(opts) end
 ---@class lipc.admin.remove_options
 ---@field kind? lipc.admin.kind|lipc.admin.kind[] default: all
 ---@field name? string a Lua pattern: only what it is found in
----@field entries? lipc.admin.entry[] only these, as `list` gave them
+---@field entries? lipc.admin.entry[] only these, as `list` gave them; kind and name choose among them
 ---@field all? boolean also what other users own, if the kernel allows it
 ---@field dirs? string[] further directories of sockets and FIFOs
 ---@field age? number only what has been idle for so many seconds. Default: 0 where the creator is known to be gone, a day where nobody can tell
@@ -85,7 +85,7 @@ function admin.list(opts) end
 function admin.remove(opts) end
 
 --- reason: "open": a process has it open, is attached, bound to it or waits for it; "creator": that lives; "age": not idle for long enough; "unknown":
---- it cannot be told who uses it; "changed": it is gone, or another one has its name; or the code of an error, "EPERM", "EACCES".
+--- it cannot be told who uses it; "owner": an entry of another user, without `all`; "changed": it is gone, or another one has its name; or the code of an error, "EPERM", "EACCES".
 ---@class lipc.admin.kept : lipc.admin.entry
 ---@field reason string
 ---@field message string
