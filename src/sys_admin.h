@@ -16,7 +16,7 @@ struct lipcsys_lines {
   int fd; /* the caller's to close */
   size_t pos, end;
   bool cut; /* the rest of a line that was too long comes next */
-  char buf[1024];
+  char buf[4096];
 };
 
 int lipcsys_openlines (struct lipcsys_lines *s, const char *path);
