@@ -61,7 +61,7 @@ f = os.open(sys.argv[1], os.O_RDONLY)
 m = mmap.mmap(f, 4096, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
 os.close(f)]], path)
     has({ users = { p:pid() } }, admin.find(name, { users = true }))
-    local f <close> = assert(io.open(path))
+    local _ <close> = assert(io.open(path))
     local users = { p:pid(), me }
     table.sort(users)
     has({ users = users }, admin.find(name, { users = true }))

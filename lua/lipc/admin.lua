@@ -180,7 +180,7 @@ local function search_sysv(s, which)
       kind = kind, name = ("0x%08x"):format(row.key & 0xffffffff), key = row.key, id = row.id,
       owner = row.owner, uid = row.uid, gid = row.gid, mode = row.mode, size = row.size or row.cbytes,
       nattch = row.nattch, qnum = row.qnum, nsems = row.nsems, identity = sysv_identity(row),
-      age = since(s, row.ctime), idle = since(s, used), creator = "unknown", last = last[kind](row), otime = row.otime,
+      age = since(s, row.ctime), idle = since(s, used), creator = "unknown", last = last[kind](row), set_at = math.max(row.ctime, row.otime or 0),
     }
     if which == "shm" and row.cpid > 0 then
       e.pid = row.cpid
@@ -239,7 +239,7 @@ local function ask_set(e)
       return
     end
     e.waiting = e.waiting + more + zero
-    if pid > 0 then table.move({ pid, math.max(e.otime, 0) }, 1, 2, #e.last + 1, e.last) end
+    if pid > 0 then table.move({ pid, e.set_at }, 1, 2, #e.last + 1, e.last) end
   end
 end
 
@@ -296,7 +296,7 @@ end
 local function shown(e, more)
   local copy = {}
   for key, value in pairs(e) do copy[key] = value end
-  copy.last, copy.where, copy.file, copy.otime = nil, nil, nil, nil
+  copy.last, copy.where, copy.file, copy.set_at = nil, nil, nil, nil
   for key, value in pairs(more or {}) do copy[key] = value end
   return copy
 end
