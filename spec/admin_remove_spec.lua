@@ -251,6 +251,20 @@ sys.stdin.read()]], math.tointeger(tonumber(name)) << 32 >> 32)
       assert.is_truthy(sysv.byid "shm"[s:id()])
     end)
 
+    it("checks that right before the removal too", function()
+      for _, letter in ipairs { "M", "Q", "S" } do
+        local more = letter == "M" and 10 or letter == "S" and 2
+        local name, id, kind = ipcmk(letter, more)
+        local _, new = ipcmk(letter, more)
+        local of, fromid = ipc.sysv[kind:sub(6)], nil
+        fromid, of.fromid = of.fromid, function() return fromid(new) end -- as if the number had come again
+        local ok, reason = pcall(admin.remove, name, { kind = kind, force = true })
+        of.fromid = fromid
+        assert.same({ true, "changed" }, { ok, reason })
+        assert.is_truthy(sysv.byid(kind:sub(6))[id] and sysv.byid(kind:sub(6))[new])
+      end
+    end)
+
     it("by force takes what is in use", function()
       for _, letter in ipairs { "M", "Q", "S" } do
         local name, id, kind = ipcmk(letter, letter == "M" and 10 or letter == "S" and 2)

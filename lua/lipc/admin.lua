@@ -361,7 +361,6 @@ local function remove_sysv(e, opts)
   local stat
   stat, message, code = o:stat()
   if not stat then return nil, message, code end
-  stat.id = e.id
   if sysv_identity(stat) ~= e.identity then return nil, "", "ESTALE" end
   if not opts.force and (stat.nattch or 0) > 0 then return nil, "", "EBUSY" end
   if opts.dry then return true end
