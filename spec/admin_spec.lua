@@ -230,7 +230,7 @@ a[2].listen()]], dir)
     local stem = names.new()
     local p = admin.hold("sh", "-c", [[
       echo ready
-      (while :; do touch "/dev/shm/$1-a"; rm -f "/dev/shm/$1-a" "/dev/shm/$1-b"; mkdir -p "/dev/shm/$1-b"; rmdir "/dev/shm/$1-b"; done) &
+      (while [ -d /proc/$$ ]; do touch "/dev/shm/$1-a"; rm -f "/dev/shm/$1-a" "/dev/shm/$1-b"; mkdir -p "/dev/shm/$1-b"; rmdir "/dev/shm/$1-b"; done) &
       read x; kill $!; wait; rm -rf "/dev/shm/$1-a" "/dev/shm/$1-b"]], "sh", stem)
     local seen = 0
     local deadline = ipc.now() + 60

@@ -180,7 +180,8 @@ local function search_sysv(s, which)
       kind = kind, name = ("0x%08x"):format(row.key & 0xffffffff), key = row.key, id = row.id,
       owner = row.owner, uid = row.uid, gid = row.gid, mode = row.mode, size = row.size or row.cbytes,
       nattch = row.nattch, qnum = row.qnum, nsems = row.nsems, identity = sysv_identity(row),
-      age = since(s, row.ctime), idle = since(s, used), creator = "unknown", last = last[kind](row), set_at = math.max(row.ctime, row.otime or 0),
+      age = since(s, row.ctime), idle = since(s, used), creator = "unknown", last = last[kind](row),
+      set_at = math.max(row.ctime, row.otime or 0),
     }
     if which == "shm" and row.cpid > 0 then
       e.pid = row.cpid
