@@ -101,6 +101,8 @@ build = {
         "src/sysv_semop.c",
         "src/sysv_shm.c",
         "src/timer.c",
+        "src/view.c",
+        "src/view_range.c",
       },
     },
     ["lipc.adapter.cqueues"] = "lua/lipc/adapter/cqueues.lua",

@@ -170,7 +170,16 @@ static int l_map_write (lua_State *L) {
   return 1;
 }
 
+/* map:view(type[, offset[, count]]) -> view: ipc.view.of, which must not be included here */
+static int l_map_view (lua_State *L) {
+  lipc_pushmodule(L, lipc_open_view);
+  lua_getfield(L, -1, "of");
+  lua_CFunction of = lua_tocfunction(L, -1);
+  lua_pop(L, 2);
+  return of(L); /* called as this method, so that its errors say so */
+}
+
 const luaL_Reg lipc_map_methods[] = {
-  {"size", l_map_size},  {"read", l_map_read}, {"write", l_map_write},
-  {"__len", l_map_size}, {NULL, NULL},
+  {"view", l_map_view},   {"size", l_map_size},  {"read", l_map_read},
+  {"write", l_map_write}, {"__len", l_map_size}, {NULL, NULL},
 };
