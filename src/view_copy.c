@@ -155,6 +155,7 @@ static int l_view_equal (lua_State *L) {
 
 /* ---- finding ---- */
 
+/* The results for n bytes at p: one index when that is 0, for an element; NULL: nil. */
 static int found (lua_State *L, const View *v, const char *p, size_t n) {
   view_done(L, 1, v->map);
   if (p == NULL) {
@@ -163,8 +164,9 @@ static int found (lua_State *L, const View *v, const char *p, size_t n) {
   }
   lua_Integer i = p - (v->map->base + v->offset) + 1;
   lua_pushinteger(L, i);
+  if (n == 0) return 1;
   lua_pushinteger(L, i + (lua_Integer)n - 1);
-  return n == 0 ? 1 : 2;
+  return 2;
 }
 
 /* v:find(value[, init]) -> index | nil: the first element from init (1) on that equals it, as v[i] == value says;
