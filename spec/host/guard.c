@@ -63,13 +63,14 @@ static void chain_to (const struct sigaction *next, int signo, siginfo_t *info, 
 }
 
 /* One for each library that the host might have, which knows what was there before it. */
-#define CHAIN(n)                                                          \
-  static void chain##n (int signo, siginfo_t *info, void *context) {      \
-    chain_to(&before[n], signo, info, context);                           \
+#define CHAIN(n)                                                    \
+  static void chain##n(int signo, siginfo_t *info, void *context) { \
+    chain_to(&before[n], signo, info, context);                     \
   }
-CHAIN(0) CHAIN(1) CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7)
-static void (*const chains[])(int, siginfo_t *, void *) = {chain0, chain1, chain2, chain3,
-                                                           chain4, chain5, chain6, chain7};
+CHAIN(0)
+CHAIN(1) CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6)
+  CHAIN(7) static void (*const chains[])(int, siginfo_t *, void *) = {
+    chain0, chain1, chain2, chain3, chain4, chain5, chain6, chain7};
 
 static int l_handle (lua_State *L) {
   static const char *const kinds[] = {"siginfo", "plain", "chain", "ignore", "default", NULL};
@@ -138,10 +139,7 @@ static int l_now (lua_State *L) {
   void (*h)(int) = sa.sa_handler;
   int ours = h == plain || sa.sa_sigaction == siginfo;
   for (int i = 0; i < 8; i++) ours |= sa.sa_sigaction == chains[i];
-  lua_pushstring(L, h == SIG_DFL   ? "default"
-                    : h == SIG_IGN ? "ignore"
-                    : ours         ? "host"
-                                     : "other");
+  lua_pushstring(L, h == SIG_DFL ? "default" : h == SIG_IGN ? "ignore" : ours ? "host" : "other");
   return 1;
 }
 
