@@ -102,4 +102,4 @@ function File:stat() end
 ---@field dev? integer
 ---@field ino? integer
 ---@field mode? integer permission bits
----@field seals? ("seal"|"shrink"|"grow"|"write"|"future_write")[] of ipc.shm.anonymous
+---@field seals? ("seal"|"shrink"|"grow"|"write"|"future_write")[] of ipc.shm.anonymous; what can take none may say "seal"

@@ -34,13 +34,12 @@ function shm.unlink(name) end
 ---@field size integer bytes
 ---@field name? string what /proc/<pid>/maps shows, at most 249 bytes; it need not be the only one
 ---@field seal? boolean default true: nobody can make it shorter, so that it needs no guard. More seals: `shm:seal`
----@field reserve? boolean default true, as of open
----@field populate? boolean
+---@field populate? boolean its memory is taken at once; default: page by page, when first used
 
 --- Makes an object without a name, all zero. A forked child has it; another process gets it by `sendfds` over a Unix socket, or
 --- as a descriptor of `process.spawn`, and opens it with `shm.fromfd`. -- see memfd_create(2)
 ---@param opts lipc.shm.anonymous_options
----@return lipc.shm? shm, string? message, string? code "ENOSYS", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EFBIG"
+---@return lipc.shm? shm, string? message, string? code "ENOSYS", "EMFILE", "ENFILE", "ENOMEM", "EFBIG"
 function shm.anonymous(opts) end
 
 ---@class lipc.shm.fromfd_options
@@ -66,5 +65,5 @@ local Shm = {}
 --- but the mappings that there are), "seal" (more seals). `stat().seals` lists them. -- see fcntl(2) F_ADD_SEALS
 ---@param seal "shrink"|"grow"|"write"|"future_write"|"seal"
 ---@param ... "shrink"|"grow"|"write"|"future_write"|"seal"
----@return true? ok, string? message, string? code "EBUSY": write, while another mapping can write, or locks are in this one; "EPERM": it takes no more seals; "EINVAL": it is not anonymous
+---@return true? ok, string? message, string? code "EBUSY": write, while another mapping can write, or locks are in this one; "EPERM", "EINVAL": it takes no more seals, or is not anonymous
 function Shm:seal(seal, ...) end
