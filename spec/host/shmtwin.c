@@ -4,7 +4,6 @@
 **   shmtwin put name offset data
 **   shmtwin sum name                   of its int32_t
 **   shmtwin cut name size              ftruncate
-**   shmtwin bench size rounds          seconds that shm_open, ftruncate, mmap and their contrary take, each time
 ** SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -14,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static int failed (const char *what) {
@@ -22,34 +20,11 @@ static int failed (const char *what) {
   return 1;
 }
 
-static double now (void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static int bench (size_t size, int rounds) {
-  const char *name = "/lipc-shmtwin-bench";
-  double start = now();
-  for (int i = 0; i < rounds; i++) {
-    int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
-    if (fd < 0 || ftruncate(fd, (off_t)size) < 0) return failed("shm_open");
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (p == MAP_FAILED) return failed("mmap");
-    munmap(p, size);
-    close(fd);
-    shm_unlink(name);
-  }
-  printf("%.9f\n", (now() - start) / rounds);
-  return 0;
-}
-
 int main (int argc, char **argv) {
   struct stat st;
   if (argc < 3) return 2;
   const char *verb = argv[1], *name = argv[2];
   long a = argc > 3 ? atol(argv[3]) : 0;
-  if (strcmp(verb, "bench") == 0) return bench((size_t)atol(argv[2]), (int)a);
   int make = strcmp(verb, "make") == 0;
   int fd = shm_open(name, O_RDWR | (make ? O_CREAT | O_EXCL : 0), 0600);
   if (fd < 0) return failed("shm_open");
