@@ -135,6 +135,45 @@ int lipc_placed_release (lua_State *L, struct lipc_placed *p) {
   return p->owned != NULL && lipc_isopen(p->owned) ? lipc_shut(L, p->owned) : 0;
 }
 
+/* ---- constructors ---- */
+
+void lipc_sync_options (lua_State *L, struct lipc_sync_making *maker) {
+  maker->create = lipc_optbool(L, 3, "create", false);
+  maker->exclusive = lipc_optbool(L, 3, "exclusive", false);
+  luaL_argcheck(L, maker->create || !maker->exclusive, 3, "option 'exclusive' needs 'create'");
+}
+
+static int open_or_make (const struct lipc_sync_making *k, struct lipc_placed *p) {
+  struct lipc_sync_header *h = lipc_placed_peek(p);
+  uint64_t size;
+  for (int tries = 0; tries < 2; tries++) {
+    int r = lipc_sync_open(h, k->what, lipc_placed_room(p), &size);
+    if (r == 0 && (size < k->least || size > (k->most > 0 ? k->most : k->least))) return -EPROTO;
+    if (r == 0) p->size = (size_t)size;
+    if (r == 0) return k->exclusive && tries == 0 ? -EEXIST : 0;
+    if (r != -ENOENT || !k->create) return r;
+    r = lipc_sync_make(h, k->what, k->size, k->exclusive, k->init, k->arg);
+    if (r < 0 && r != -EPROTO) return r; /* EPROTO: or somebody has made one of another size now */
+  }
+  return -EPROTO;
+}
+
+void *lipc_sync_object (lua_State *L, const struct lipc_sync_making *k, int *ret_n) {
+  size_t need = k->create || k->raw ? k->size : sizeof(struct lipc_sync_header);
+  struct lipc_placed *p = lipc_placed_new(L, k->cls, 1, need);
+  int r = k->raw ? 0 : open_or_make(k, p);
+  if (r < 0) {
+    lua_getiuservalue(L, -1, LIPC_UV_NAME);
+    *ret_n = lipc_sync_fail(L, k->op, lua_tostring(L, -1), r, lipc_placed_peek(p), k->what,
+                            lipc_placed_room(p));
+    p->map = NULL;
+    return NULL;
+  }
+  if (lua_toboolean(L, 4)) p->owned = lua_touserdata(L, 1);
+  p->h.fd = LIPC_NOFD;
+  return p;
+}
+
 /* ---- short operations ---- */
 
 int lipc_sync_lock (struct lipc_placed *p, struct lipc_sync_header *h) {

@@ -137,6 +137,28 @@ int lipc_placed_release (lua_State *L, struct lipc_placed *p);
 /* How many bytes there are from the offset on. */
 size_t lipc_placed_room (const struct lipc_placed *p);
 
+/* ---- constructors ---- */
+
+/* How a constructor (map, offset, opts, owned) makes or opens what it is for. */
+struct lipc_sync_making {
+  const struct lipc_class *cls;
+  const struct lipc_sync_what *what;
+  const char *op; /* "sync.rwlock" */
+  bool create, exclusive;
+  size_t size; /* of one that is made */
+  size_t least, most; /* of one that is there; most 0: as least */
+  void (*init)(void *memory, const void *arg);
+  const void *arg;
+  bool raw; /* size bytes, without a header: nothing is looked at, or made */
+};
+
+/* Pushes the object, or what a failure returns: then NULL, and how many values.  The options have been
+** read: metamethods run before the mapping is looked at.  owned true: close closes the mapping too. */
+void *lipc_sync_object (lua_State *L, const struct lipc_sync_making *maker, int *ret_n);
+
+/* The options create and exclusive. */
+void lipc_sync_options (lua_State *L, struct lipc_sync_making *maker);
+
 /* ---- short operations ---- */
 
 /* Takes the word lock for an operation that changes a structure without holder.  0: inside; -EAGAIN: not
@@ -162,6 +184,12 @@ int lipc_hold_take (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *
 /* Gives it back.  Never raises; 0 also when it is not held, or by the parent of this process; -EAGAIN
 ** after that many seconds. */
 int lipc_hold_give (struct lipc_placed *p, double seconds);
+
+/* After -EOWNERDEAD: all is in order again.  0; -EINVAL: nobody died; -EAGAIN. */
+int lipc_hold_mend (struct lipc_placed *p, struct lipc_sync_base *b);
+
+/* Fails with what such an error means here. */
+int lipc_hold_failed (lua_State *L, const char *op, int err);
 
 /* Whether this coroutine holds it by this object. */
 static inline bool lipc_hold_mine (const lua_State *L, const struct lipc_placed *p) {
