@@ -99,8 +99,8 @@ void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size
   lua_Integer offset = luaL_optinteger(L, arg + 1, 0);
   luaL_argcheck(L, !m->readonly, arg, "the mapping is read-only");
   luaL_argcheck(L, offset >= 0, arg + 1, "offset must not be negative");
-  luaL_argcheck(L, offset % LIPC_SYNC_ALIGN == 0, arg + 1, "offset must be a multiple of 8");
-  lipc_map_at(L, arg, m, (size_t)offset, size);
+  char *at = lipc_map_at(L, arg, m, (size_t)offset, size);
+  luaL_argcheck(L, (uintptr_t)at % LIPC_SYNC_ALIGN == 0, arg + 1, "must be a multiple of 8");
   lipc_map_done(L, arg, m);
   struct lipc_placed *p = lipc_new(L, cls);
   p->map = m;
