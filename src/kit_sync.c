@@ -138,6 +138,7 @@ int lipc_placed_release (lua_State *L, struct lipc_placed *p) {
 /* ---- constructors ---- */
 
 void lipc_sync_options (lua_State *L, struct lipc_sync_making *maker) {
+  lua_settop(L, 4);
   maker->create = lipc_optbool(L, 3, "create", false);
   maker->exclusive = lipc_optbool(L, 3, "exclusive", false);
   luaL_argcheck(L, maker->create || !maker->exclusive, 3, "option 'exclusive' needs 'create'");
