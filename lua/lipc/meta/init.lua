@@ -19,6 +19,7 @@
 ---@field mqueue lipc.mqueue.module
 ---@field semaphore lipc.semaphore.module
 ---@field sysv lipc.sysv.module
+---@field view lipc.view.module
 ---@field socket lipc.socket.module
 ---@field signal lipc.signal.module
 ---@field poll lipc.poll.module
