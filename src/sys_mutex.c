@@ -27,24 +27,31 @@ int lipcsys_mutexinit (void *mutex, enum lipcsys_mutextype type) {
   return -r;
 }
 
-int lipcsys_mutextry (void *mutex) {
-  int r = pthread_mutex_trylock(mutex);
-  return r == EBUSY ? -EAGAIN : -r;
-}
-
 #ifdef __GLIBC__
 #if __GLIBC_PREREQ(2, 30)
 #define HAVE_CLOCKLOCK
 #endif
 #endif
 
-#define LONGEST 1e9
+#define LONGEST 1e9 /* seconds */
+
 #ifdef HAVE_CLOCKLOCK
 #define CLOCK CLOCK_MONOTONIC
 #else
 #define CLOCK CLOCK_REALTIME
 #define SHORT 0.1 /* a clock that is set back makes this late by one such wait */
 #endif
+
+/* Not pthread_mutex_trylock: glibc's leaves one that is not recoverable locked for good. */
+int lipcsys_mutextry (void *mutex) {
+  static const struct timespec past = {0, 0};
+#ifdef HAVE_CLOCKLOCK
+  int r = pthread_mutex_clocklock(mutex, CLOCK, &past);
+#else
+  int r = pthread_mutex_timedlock(mutex, &past);
+#endif
+  return r == ETIMEDOUT ? -EAGAIN : -r;
+}
 
 static int until (double seconds, struct timespec *ret_end) {
   if (clock_gettime(CLOCK, ret_end) < 0) return -errno;
