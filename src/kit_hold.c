@@ -93,8 +93,7 @@ int lipc_hold_take (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *
   p->hold.pin.gone = map_goes;
   lipc_map_unpin(&p->hold.pin); /* a forked child's, from its parent */
   lipc_map_pin(p->map, &p->hold.pin);
-  if (!lua_pushthread(L)) lua_setiuservalue(L, 1, LIPC_UV_OWNER);
-  else lua_pop(L, 1);
+  lipc_keep_owner(L, p, 1);
   return orphaned ? -EOWNERDEAD : 0;
 }
 
@@ -199,19 +198,13 @@ static int l_hold_trylock (lua_State *L) {
   return lipc_drive(L, &trylock_op, 2);
 }
 
-/* Of the object at idx: it need not keep the coroutine any more. */
-static void forget_owner (lua_State *L, int idx) {
-  lua_pushnil(L);
-  lua_setiuservalue(L, idx, LIPC_UV_OWNER);
-}
-
 static int unlock_step (lua_State *L, int t) {
   struct lipc_placed *p = lua_touserdata(L, 1);
   (void)t;
   lipc_placed_at(L, p);
   if (!lipc_hold_mine(L, p)) return lipc_hold_failed(L, "unlock", -EPERM);
   if (lipc_hold_give(p, SHORT) < 0) return lipc_again(0);
-  if (!lua_pushthread(L)) forget_owner(L, 1);
+  lipc_drop_owner(L, p, 1);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -274,7 +267,8 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   if (lua_tointeger(L, -1) != (lua_Integer)p->hold.serial) return;
   lipc_hold_give(p, PATIENCE);
   lua_getiuservalue(L, 1, 1);
-  forget_owner(L, -2);
+  lua_pushnil(L);
+  lua_setiuservalue(L, -2, LIPC_UV_OWNER);
 }
 
 /* x:with(fn[, timeout]) -> what fn(x[, "EOWNERDEAD"]) returns | nil, msg, code: held while fn runs, given

@@ -104,6 +104,7 @@ void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size
   lipc_map_done(L, arg, m);
   struct lipc_placed *p = lipc_new(L, cls);
   p->map = m;
+  p->main = lipc_getstate(L)->main;
   p->offset = (size_t)offset;
   p->size = size;
   lua_pushvalue(L, arg);

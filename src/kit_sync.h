@@ -106,6 +106,7 @@ struct lipc_hold {
 struct lipc_placed {
   struct lipc_handle h;
   struct lipc_map *map;
+  const lua_State *main; /* the one coroutine that is never collected */
   size_t offset, size;
   struct lipc_handle *owned; /* the mapping's object, if it is closed with this one; or NULL */
   /* Called inside the word lock when one died there, in the middle of a change; not under a lock
@@ -133,6 +134,18 @@ void *lipc_placed_peek (const struct lipc_placed *p);
 
 /* The end of every release: what is held is given back, the mapping's object closed if it is owned. */
 int lipc_placed_release (lua_State *L, struct lipc_placed *p);
+
+/* The object at idx keeps this coroutine while that holds it, so that nobody gets its address. */
+static inline void lipc_keep_owner (lua_State *L, const struct lipc_placed *p, int idx) {
+  if (L == p->main) return;
+  lua_pushthread(L);
+  lua_setiuservalue(L, idx, LIPC_UV_OWNER);
+}
+static inline void lipc_drop_owner (lua_State *L, const struct lipc_placed *p, int idx) {
+  if (L == p->main) return;
+  lua_pushnil(L);
+  lua_setiuservalue(L, idx, LIPC_UV_OWNER);
+}
 
 /* How many bytes there are from the offset on. */
 size_t lipc_placed_room (const struct lipc_placed *p);

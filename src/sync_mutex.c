@@ -105,8 +105,7 @@ static int taken (lua_State *L, Mutex *m, void *memory, int err) {
   hold->pin.gone = map_goes;
   m->depth = 1;
   lipc_map_pin(m->p.map, &hold->pin);
-  if (!lua_pushthread(L)) lua_setiuservalue(L, 1, LIPC_UV_OWNER); /* nobody gets its address */
-  else lua_pop(L, 1);
+  lipc_keep_owner(L, &m->p, 1);
   return err;
 }
 
@@ -262,10 +261,7 @@ static int l_mutex_unlock (lua_State *L) {
   } else if (r == 0) {
     r = give(m, memory);
     if (r == 0) forget(m);
-    if (r == 0 && !lua_pushthread(L)) {
-      lua_pushnil(L);
-      lua_setiuservalue(L, 1, LIPC_UV_OWNER);
-    }
+    if (r == 0) lipc_drop_owner(L, &m->p, 1);
   }
   if (r < 0) return lipc_mutex_failed(L, "unlock", r);
   lua_pushboolean(L, 1);
