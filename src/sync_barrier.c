@@ -313,11 +313,11 @@ static void init (void *memory, const void *arg) {
 int lipc_sync_barrier (lua_State *L) {
   static const char *const names[] = {"create", "exclusive", "parties", NULL};
   struct lipc_sync_making k = {.cls = &lipc_barrier_class,
-                              .what = &what,
-                              .op = "sync.barrier",
-                              .least = lipc_barrier_size(1),
-                              .most = lipc_barrier_size(LIPC_SYNC_MAX),
-                              .init = init};
+                               .what = &what,
+                               .op = "sync.barrier",
+                               .least = lipc_barrier_size(1),
+                               .most = lipc_barrier_size(LIPC_SYNC_MAX),
+                               .init = init};
   int n;
   lipc_checkopts(L, 3, names);
   lipc_sync_options(L, &k);

@@ -17,7 +17,8 @@ enum { SLOT_FREE, SLOT_READS, SLOT_WRITES, SLOT_REPAIRS, SLOT_WANTS };
 enum { STATE_OK, STATE_ORPHANED, STATE_LOST };
 
 struct slot {
-  _Atomic uint32_t state; /* SLOT_*; repairs: writes, was told EOWNERDEAD, and has not called consistent() */
+  _Atomic uint32_t
+    state; /* SLOT_*; repairs: writes, was told EOWNERDEAD, and has not called consistent() */
   _Atomic uint32_t pid;
   _Atomic uint64_t start;
   _Atomic uint64_t token; /* the object there */
@@ -143,8 +144,7 @@ static void sweep (Rwlock *rw, struct rwlock *m) {
     state = lipc_get(&s->state);
     if (state != SLOT_FREE && state <= SLOT_REPAIRS && lipc_get(&s->pid) == who.pid &&
         lipc_get(&s->start) == who.start) {
-      if (writes(state) && lipc_get(&m->state) != STATE_LOST)
-        lipc_put(&m->state, STATE_ORPHANED);
+      if (writes(state) && lipc_get(&m->state) != STATE_LOST) lipc_put(&m->state, STATE_ORPHANED);
       LIPC_STEP("rwlock.orphaned");
       lipc_put(&s->state, SLOT_FREE);
       LIPC_STEP("rwlock.dropped");
@@ -412,12 +412,12 @@ static int over (lua_State *L, const char *op, int err) {
   return failed(L, op, err);
 }
 
-#define OPERATION(name, write)                                                                     \
-  static int name##_step (lua_State *L, int t) { return lock_once(L, #name, write, t); }           \
-  static int name##_over (lua_State *L, int t, int err) {                                          \
-    (void)t;                                                                                       \
-    return over(L, #name, err);                                                                    \
-  }                                                                                                \
+#define OPERATION(name, write)                                                          \
+  static int name##_step(lua_State *L, int t) { return lock_once(L, #name, write, t); } \
+  static int name##_over(lua_State *L, int t, int err) {                                \
+    (void)t;                                                                            \
+    return over(L, #name, err);                                                         \
+  }                                                                                     \
   static const struct lipc_op name##_op = {#name, name##_step, 0, name##_over};
 OPERATION(rdlock, false)
 OPERATION(tryrdlock, false)
@@ -568,10 +568,14 @@ static int l_rwlock_stat (lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-  {"rdlock", l_rwlock_rdlock},         {"tryrdlock", l_rwlock_tryrdlock},
-  {"wrlock", l_rwlock_wrlock},         {"trywrlock", l_rwlock_trywrlock},
-  {"unlock", l_rwlock_unlock},         {"with", l_rwlock_with},
-  {"consistent", l_rwlock_consistent}, {"stat", l_rwlock_stat},
+  {"rdlock", l_rwlock_rdlock},
+  {"tryrdlock", l_rwlock_tryrdlock},
+  {"wrlock", l_rwlock_wrlock},
+  {"trywrlock", l_rwlock_trywrlock},
+  {"unlock", l_rwlock_unlock},
+  {"with", l_rwlock_with},
+  {"consistent", l_rwlock_consistent},
+  {"stat", l_rwlock_stat},
   {NULL, NULL},
 };
 static const luaL_Reg *const all_methods[] = {methods, NULL};
@@ -599,10 +603,10 @@ static void init (void *memory, const void *arg) {
 int lipc_sync_rwlock (lua_State *L) {
   static const char *const names[] = {"create", "exclusive", "slots", NULL};
   struct lipc_sync_making k = {.cls = &lipc_rwlock_class,
-                              .what = &what,
-                              .op = "sync.rwlock",
-                              .least = lipc_rwlock_size(1),
-                              .init = init};
+                               .what = &what,
+                               .op = "sync.rwlock",
+                               .least = lipc_rwlock_size(1),
+                               .init = init};
   int n;
   lipc_checkopts(L, 3, names);
   lipc_sync_options(L, &k);
