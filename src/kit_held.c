@@ -55,16 +55,19 @@ static int held_done (lua_State *L, int status, lua_KContext base) {
   return lua_gettop(L) - (int)base;
 }
 
-int lipc_held (lua_State *L, int fn, int t) {
+int lipc_held (lua_State *L, int fn, int t) { return lipc_heldnote(L, fn, t, NULL); }
+
+int lipc_heldnote (lua_State *L, int fn, int t, const char *note) {
   struct held *held = lua_touserdata(L, t - 1);
   held->forkgen = lipcsys_forkgen;
   held->taken = true;
   lua_pushvalue(L, t - 1);
   lua_toclose(L, -1);
   int base = lua_gettop(L);
-  luaL_checkstack(L, 4, NULL);
+  luaL_checkstack(L, 5, NULL);
   lua_pushvalue(L, fn);
   lua_pushvalue(L, 1);
-  lua_callk(L, 1, LUA_MULTRET, base, held_done);
+  if (note != NULL) lua_pushstring(L, note);
+  lua_callk(L, note != NULL ? 2 : 1, LUA_MULTRET, base, held_done);
   return held_done(L, LUA_OK, base);
 }

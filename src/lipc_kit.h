@@ -256,6 +256,8 @@ int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t);
 int lipc_with (lua_State *L, const struct lipc_op *op, int t,
                void (*release)(lua_State *L, struct lipc_handle *h));
 int lipc_held (lua_State *L, int fn, int t);
+/* The same with a second argument for the function. */
+int lipc_heldnote (lua_State *L, int fn, int t, const char *note);
 
 /* Seconds at idx: nil is dflt; negative and NaN are misuse. */
 double lipc_checktimeout (lua_State *L, int idx, double dflt);

@@ -494,4 +494,5 @@ int lipcsys_uname (char *release, char *machine, size_t size);
 #include "sys_ipc.h"
 #include "sys_mem.h"
 #include "sys_signal.h"
+#include "sys_sync.h"
 #endif

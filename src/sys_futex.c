@@ -66,6 +66,8 @@ static void announce (_Atomic uint32_t *word) {
   atomic_signal_fence(memory_order_seq_cst);
 }
 
+static bool is_thread (uint32_t tid) { return syscall(SYS_tkill, tid, 0) == 0 || errno != ESRCH; }
+
 /* Sleeps until the word, which is v, may be free.  0: look again. */
 static int wait_for (_Atomic uint32_t *word, uint32_t v, double deadline) {
   double left = deadline - lipcsys_now();
@@ -76,6 +78,11 @@ static int wait_for (_Atomic uint32_t *word, uint32_t v, double deadline) {
     LIPC_STEP("word.waiters");
   }
   int r = lipcsys_futexwait(word, v, left < LONGEST ? left : LONGEST);
+  if (r == -ETIMEDOUT && !is_thread(v & FUTEX_TID_MASK)) {
+    /* no thread: left over from before the system was started anew, or written by somebody else */
+    atomic_compare_exchange_strong(word, &v, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
+    return 0;
+  }
   return r == -EINTR || r == -EFAULT ? r : 0;
 }
 

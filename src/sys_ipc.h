@@ -252,8 +252,18 @@ int lipcsys_semopen (const struct lipcsys_semopen *o, struct lipcsys_sem **ret_s
                      struct lipcsys_fileid *ret_id);
 int lipcsys_semclose (struct lipcsys_sem *sem);
 
+/* Guards its memory, as lipcsys_guard does, until lipcsys_unguard. */
+struct lipcsys_guard;
+int lipcsys_semguard (struct lipcsys_sem *sem, struct lipcsys_guard **ret_guard,
+                      const _Atomic bool **ret_lost);
+
 /* only: removes it only if it is still that one; NULL: whichever.  -- see sem_unlink(3) */
 int lipcsys_semunlink (const char *name, const struct lipcsys_fileid *only);
+
+/* One without a name, in shared memory, which is a struct lipcsys_sem then.  -- see sem_init(3) */
+#define LIPC_SEM_SIZE 64 /* room for one */
+size_t lipcsys_semsize (void); /* what one takes */
+int lipcsys_seminit (void *memory, unsigned value);
 
 /* -EAGAIN when it is 0. */
 int lipcsys_semtry (struct lipcsys_sem *sem);

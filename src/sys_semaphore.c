@@ -1,4 +1,4 @@
-/* sys_semaphore.c - POSIX named semaphores; sem_overview(7).  POSIX; a wait by the monotonic clock is
+/* sys_semaphore.c - POSIX semaphores; sem_overview(7).  POSIX; a wait by the monotonic clock is
 ** glibc's (2.30), elsewhere the clock of the day is read anew for each short wait.
 ** fork: both processes have it open.  close: the mapping; neither the name nor what was taken.
 ** SPDX-License-Identifier: MIT */
@@ -102,6 +102,13 @@ int lipcsys_semopen (const struct lipcsys_semopen *o, struct lipcsys_sem **ret_s
 
 int lipcsys_semclose (struct lipcsys_sem *sem) { return sem_close(native(sem)) < 0 ? -errno : 0; }
 
+/* The C library maps it at the beginning of a page, and in each process once, however often it is opened. */
+int lipcsys_semguard (struct lipcsys_sem *sem, struct lipcsys_guard **ret_guard,
+                      const _Atomic bool **ret_lost) {
+  uintptr_t page = (uintptr_t)sem - (uintptr_t)sem % lipcsys_pagesize();
+  return lipcsys_guard((void *)page, lipcsys_pagesize(), false, ret_guard, ret_lost);
+}
+
 int lipcsys_semunlink (const char *name, const struct lipcsys_fileid *only) {
   struct lipcsys_fileid id;
   if (only != NULL && (look(name, &id) < 0 || !is_same(&id, only))) return 0;
@@ -125,6 +132,16 @@ const char *lipcsys_semnote (int err, char *buf, size_t size) {
     case -EINVAL: return "what has that name is no semaphore";
     default: return lipcsys_filelimit(err, buf, size); /* opening needs a descriptor for a moment */
   }
+}
+
+/* ---- one without a name ---- */
+
+_Static_assert(sizeof(sem_t) <= LIPC_SEM_SIZE, "no room for a semaphore");
+
+size_t lipcsys_semsize (void) { return sizeof(sem_t); }
+
+int lipcsys_seminit (void *memory, unsigned value) {
+  return sem_init(memory, 1, value) < 0 ? -errno : 0;
 }
 
 /* ---- using it ---- */

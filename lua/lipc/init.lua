@@ -10,6 +10,7 @@ local in_lua = {
   loop = "lipc.loop",
   broker = "lipc.broker",
   client = "lipc.client",
+  sync = "lipc.sync",
 }
 
 -- Single functions of such a file.

@@ -18,7 +18,10 @@
 ---@field timer lipc.timer.module
 ---@field mqueue lipc.mqueue.module
 ---@field semaphore lipc.semaphore.module
+---@field shm lipc.shm.module
+---@field mmap lipc.mmap.module
 ---@field sysv lipc.sysv.module
+---@field view lipc.view.module
 ---@field socket lipc.socket.module
 ---@field signal lipc.signal.module
 ---@field poll lipc.poll.module
