@@ -114,8 +114,5 @@ int lipcsys_lockdir (int fd);
 struct lipcsys_addr;
 int lipcsys_isfree (const struct lipcsys_addr *addr);
 
-/* The smallest size of a file that is a semaphore. */
-size_t lipcsys_semsize (void);
-
 #pragma GCC visibility pop
 #endif
