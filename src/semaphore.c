@@ -247,7 +247,8 @@ static int l_semaphore_at (lua_State *L) {
   unsigned value = (unsigned)(initial < 0 ? 0 : initial);
   int n;
   luaL_argcheck(L, k.create || initial < 0, 3, "option 'initial' needs 'create'");
-  luaL_argcheck(L, !raw || !k.exclusive, 3, "option 'exclusive' needs a header, and 'raw' has none");
+  luaL_argcheck(L, !raw || !k.exclusive, 3,
+                "option 'exclusive' needs a header, and 'raw' has none");
   k.arg = &value;
   k.raw = raw;
   k.size = raw ? lipcsys_semsize() : k.size;

@@ -21,7 +21,8 @@ void lipc_sync_stat (lua_State *L, const struct lipc_placed *p) {
 
 /* sizeof(type[, {slots=, parties=}]) -> bytes that one takes in a mapping */
 static int l_sync_sizeof (lua_State *L) {
-  static const char *const types[] = {"mutex", "cond", "rwlock", "barrier", "once", "semaphore", NULL};
+  static const char *const types[] = {"mutex", "cond",      "rwlock", "barrier",
+                                      "once",  "semaphore", NULL};
   static const char *const names[] = {"slots", "parties", NULL};
   int type = luaL_checkoption(L, 1, NULL, types);
   lipc_checkopts(L, 2, names);
@@ -40,8 +41,12 @@ static int l_sync_sizeof (lua_State *L) {
 }
 
 static const luaL_Reg funcs[] = {
-  {"mutex", lipc_sync_mutex},     {"cond", lipc_sync_cond}, {"rwlock", lipc_sync_rwlock},
-  {"barrier", lipc_sync_barrier}, {"once", lipc_sync_once}, {"sizeof", l_sync_sizeof},
+  {"mutex", lipc_sync_mutex},
+  {"cond", lipc_sync_cond},
+  {"rwlock", lipc_sync_rwlock},
+  {"barrier", lipc_sync_barrier},
+  {"once", lipc_sync_once},
+  {"sizeof", l_sync_sizeof},
   {NULL, NULL},
 };
 

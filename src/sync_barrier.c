@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#define LOOK_UP  0.1 /* seconds asleep, or between two looks whether the others are alive */
+#define LOOK_UP 0.1 /* seconds asleep, or between two looks whether the others are alive */
 
 struct slot {
   _Atomic uint32_t ticket; /* the generation it waits in, plus 1; 0: free.  Written last */
@@ -222,7 +222,8 @@ static int barrier_block (lua_State *L, const struct lipc_op *op, int t, double 
   struct barrier *m = lipc_placed_at(L, &b->p);
   const struct waiter *w = lua_touserdata(L, WAITER);
   (void)t;
-  if (op != &wait_op || w->slot < 0) return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
+  if (op != &wait_op || w->slot < 0)
+    return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
   int r = lipcsys_futexwait(&m->generation, w->generation, seconds < LOOK_UP ? seconds : LOOK_UP);
   return r == -EINTR ? r : 0;
 }
@@ -311,11 +312,11 @@ static void init (void *memory, const void *arg) {
 int lipc_sync_barrier (lua_State *L) {
   static const char *const names[] = {"create", "exclusive", "parties", NULL};
   struct lipc_sync_making k = {.cls = &lipc_barrier_class,
-                              .what = &what,
-                              .op = "sync.barrier",
-                              .least = lipc_barrier_size(1),
-                              .most = lipc_barrier_size(LIPC_SYNC_MAX),
-                              .init = init};
+                               .what = &what,
+                               .op = "sync.barrier",
+                               .least = lipc_barrier_size(1),
+                               .most = lipc_barrier_size(LIPC_SYNC_MAX),
+                               .init = init};
   int n;
   lipc_checkopts(L, 3, names);
   lipc_sync_options(L, &k);

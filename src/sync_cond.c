@@ -117,8 +117,11 @@ static int cond_release (lua_State *L, struct lipc_handle *h, int fd) {
 }
 
 static const luaL_Reg methods[] = {
-  {"wait", l_cond_wait}, {"signal", l_cond_signal}, {"broadcast", l_cond_broadcast},
-  {"stat", l_cond_stat}, {NULL, NULL},
+  {"wait", l_cond_wait},
+  {"signal", l_cond_signal},
+  {"broadcast", l_cond_broadcast},
+  {"stat", l_cond_stat},
+  {NULL, NULL},
 };
 static const luaL_Reg *const all_methods[] = {methods, NULL};
 const struct lipc_class lipc_cond_class = {.tname = "lipc.sync.cond",
@@ -140,11 +143,11 @@ static void init (void *memory, const void *arg) {
 int lipc_sync_cond (lua_State *L) {
   static const char *const names[] = {"create", "exclusive", NULL};
   struct lipc_sync_making k = {.cls = &lipc_cond_class,
-                              .what = &what,
-                              .op = "sync.cond",
-                              .size = sizeof(struct cond),
-                              .least = sizeof(struct cond),
-                              .init = init};
+                               .what = &what,
+                               .op = "sync.cond",
+                               .size = sizeof(struct cond),
+                               .least = sizeof(struct cond),
+                               .init = init};
   int n;
   lipc_checkopts(L, 3, names);
   lipc_sync_options(L, &k);

@@ -12,7 +12,8 @@
 #define LOOK_UP 0.1 /* seconds in the C library in one go: signals do not end its wait */
 
 struct mutex {
-  struct lipc_sync_header header; /* reserved: the object that holds it, which recursion could pass over */
+  struct lipc_sync_header
+    header; /* reserved: the object that holds it, which recursion could pass over */
   _Alignas(8) unsigned char native[LIPC_MUTEX_SIZE];
   _Atomic uint32_t type;
 };
@@ -225,7 +226,8 @@ int lipc_mutex_relock (lua_State *L, int t, int outcome) {
   lua_replace(L, LIPC_WAIT_OUTCOME);
   lua_pushvalue(L, LIPC_WAIT_MUTEX);
   lua_replace(L, 1);
-  lua_pushnumber(L, 1e9); /* as good as for ever, and allowed where only a loop could go on waiting */
+  lua_pushnumber(L,
+                 1e9); /* as good as for ever, and allowed where only a loop could go on waiting */
   lua_replace(L, t);
   return lipc_drivenew(L, &relock_op, t);
 }
@@ -281,7 +283,8 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   Mutex *m = (Mutex *)h;
   void *memory = m->p.map != NULL ? lipc_placed_peek(&m->p) : NULL;
   lua_getiuservalue(L, 1, LIPC_HELD_UV);
-  if (memory == NULL || !is_held(m) || lua_tointeger(L, -1) != (lua_Integer)m->p.hold.serial) return;
+  if (memory == NULL || !is_held(m) || lua_tointeger(L, -1) != (lua_Integer)m->p.hold.serial)
+    return;
   if (m->depth > 1) {
     m->depth--;
   } else if (give(m, memory) == 0) {
@@ -393,11 +396,11 @@ static int open_ours (lua_State *L, struct lipc_sync_making *k, struct wanted w)
 int lipc_sync_mutex (lua_State *L) {
   static const char *const names[] = {"create", "exclusive", "type", "raw", NULL};
   struct lipc_sync_making k = {.cls = &lipc_mutex_class,
-                              .what = &what,
-                              .op = "sync.mutex",
-                              .size = sizeof(struct mutex),
-                              .least = sizeof(struct mutex),
-                              .init = init};
+                               .what = &what,
+                               .op = "sync.mutex",
+                               .size = sizeof(struct mutex),
+                               .least = sizeof(struct mutex),
+                               .init = init};
   struct wanted w = {LIPC_MUTEX_NORMAL, false};
   lipc_checkopts(L, 3, names);
   lipc_sync_options(L, &k);
@@ -409,6 +412,7 @@ int lipc_sync_mutex (lua_State *L) {
     luaL_argcheck(L, types[w.type] != NULL, 3,
                   "option 'type': \"normal\", \"recursive\" or \"errorcheck\" expected");
   }
-  luaL_argcheck(L, !raw || !k.exclusive, 3, "option 'exclusive' needs a header, and 'raw' has none");
+  luaL_argcheck(L, !raw || !k.exclusive, 3,
+                "option 'exclusive' needs a header, and 'raw' has none");
   return raw ? open_raw(L, &k, w) : open_ours(L, &k, w);
 }

@@ -53,7 +53,8 @@ static int call_step (lua_State *L, int t) {
   if (r == -EAGAIN) return lipc_again(0);
   if (r == -EALREADY) return already(L);
   if (r < 0 && r != -EOWNERDEAD) return lipc_hold_failed(L, "call", r);
-  if (r == -EOWNERDEAD) lipc_hold_mend(&o->p, &m->base); /* the function is called anew, from its start */
+  if (r == -EOWNERDEAD)
+    lipc_hold_mend(&o->p, &m->base); /* the function is called anew, from its start */
   if (atomic_load(&m->done) == 1) { /* while we waited for the word */
     lipc_hold_give(&o->p, LIPC_SYNC_PATIENCE);
     return already(L);
@@ -134,11 +135,11 @@ static void init (void *memory, const void *arg) {
 int lipc_sync_once (lua_State *L) {
   static const char *const names[] = {"create", "exclusive", NULL};
   struct lipc_sync_making k = {.cls = &lipc_once_class,
-                              .what = &what,
-                              .op = "sync.once",
-                              .size = sizeof(struct once),
-                              .least = sizeof(struct once),
-                              .init = init};
+                               .what = &what,
+                               .op = "sync.once",
+                               .size = sizeof(struct once),
+                               .least = sizeof(struct once),
+                               .init = init};
   int n;
   lipc_checkopts(L, 3, names);
   lipc_sync_options(L, &k);

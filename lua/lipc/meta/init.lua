@@ -18,6 +18,7 @@
 ---@field timer lipc.timer.module
 ---@field mqueue lipc.mqueue.module
 ---@field semaphore lipc.semaphore.module
+---@field sync lipc.sync.module
 ---@field sysv lipc.sysv.module
 ---@field view lipc.view.module
 ---@field socket lipc.socket.module
