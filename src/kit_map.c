@@ -80,7 +80,8 @@ static int grow (struct lipc_map *m, int fd, uint64_t offset, size_t size, unsig
   void *at;
   int r = lipcsys_remap(old, m->lead + m->size, m->lead + size, m->pins == NULL, &at);
   if (r < 0 && m->pins != NULL) return -EBUSY;
-  if ((r == -EFAULT || r == -ENOSYS) && !(how & LIPC_MAP_PRIVATE)) {
+  if (r < 0 &&
+      !(how & LIPC_MAP_PRIVATE)) { /* several mappings to the kernel, or it has no mremap */
     r = lipcsys_map(fd, offset - m->lead, m->lead + size, how, &at);
     if (r == 0) lipcsys_unmap(old, m->lead + m->size);
   }
@@ -93,7 +94,6 @@ int lipc_map_resize (struct lipc_map *m, int fd, uint64_t offset, size_t size, u
   int r = 0;
   if (size == m->size) return 0;
   if (size > PTRDIFF_MAX - m->lead) return -ENOMEM;
-  if (size < m->size && m->pins != NULL) return -EBUSY;
   if (size == 0) lipc_map_close(m);
   if (size == 0 || m->size == 0) return lipc_map_open(m, fd, offset, size, how, guard);
   if (m->guard != NULL) lipcsys_guard_move(m->guard, NULL, 0, false);
