@@ -63,7 +63,17 @@ static int l_map_size (lua_State *L) {
   return 1;
 }
 
+/* map:view(type[, offset[, count]]) -> view: ipc.view.of, which must not be included here */
+static int l_map_view (lua_State *L) {
+  lipc_pushmodule(L, lipc_open_view);
+  lua_getfield(L, -1, "of");
+  lua_CFunction of = lua_tocfunction(L, -1);
+  lua_pop(L, 2);
+  return of(L); /* called as this method, so that its errors say so */
+}
+
 const luaL_Reg lipc_map_methods[] = {
+  {"view", l_map_view},
   {"size", l_map_size},
   {"__len", l_map_size},
   {NULL, NULL},

@@ -1,0 +1,197 @@
+/* view.h - what the files of the view binding share: elements in mapped memory, and windows on them.
+** SPDX-License-Identifier: MIT */
+#ifndef lipc_view_h
+#define lipc_view_h
+
+#include <stdint.h>
+#include <string.h>
+
+#include "kit_map.h"
+
+#pragma GCC visibility push(hidden)
+
+#define VIEW_TNAME "lipc.view"
+
+/* What an element is.  Numbers come first. */
+enum view_kind {
+  VIEW_I8,
+  VIEW_U8,
+  VIEW_I16,
+  VIEW_U16,
+  VIEW_I32,
+  VIEW_U32,
+  VIEW_I64,
+  VIEW_U64,
+  VIEW_F32,
+  VIEW_F64,
+  VIEW_BYTES, /* a string of that many bytes, without the zeros at its end */
+  VIEW_CHARS, /* the same, to its first zero, as a char array of C */
+  VIEW_RECORD,
+  VIEW_ARRAY,
+};
+
+#define view_isnumber(kind)  ((kind) <= VIEW_F64)
+#define view_isinteger(kind) ((kind) <= VIEW_U64)
+#define view_isstring(kind)  ((kind) == VIEW_BYTES || (kind) == VIEW_CHARS)
+
+struct view_layout;
+
+struct view_type {
+  enum view_kind kind;
+  size_t size; /* bytes of one */
+  const char *name; /* a constant */
+  const struct view_layout *layout; /* of records and arrays; whoever has the type keeps it alive */
+};
+
+/* User values of a view. */
+enum { VIEW_UV_MAP = 1, VIEW_UV_LAYOUT };
+
+/* n elements, each stride bytes behind the one before.  Only this process can write here; what is
+** checked is this against the mapping, as it is at that moment. */
+typedef struct View {
+  struct lipc_map *map; /* inside the object in the user value */
+  size_t offset, end; /* in bytes: where the first one begins, and the last one ends */
+  size_t n, stride;
+  struct view_type t;
+} View;
+
+/* The view at index 1 of its methods. */
+static inline View *view_self (lua_State *L) { return lipc_check(L, 1); }
+
+/* A new view on the mapping of the object at index map, with the layout at index layout (0: none). */
+View *view_new (lua_State *L, int map, struct lipc_map *m, int layout, struct view_type t);
+
+/* The type that an argument names: a string or a layout. */
+struct view_type view_checktype (lua_State *L, int arg);
+
+/* Raises: the index in argument arg is not that of an element. */
+int view_noelement (lua_State *L, int arg, const View *v);
+
+/* Raises: the value at idx, argument arg, is none that the element can have. */
+int view_badvalue (lua_State *L, int arg, int idx, const struct view_type *t);
+
+/* The address of the element that argument 2 names, or misuse; for writing: the mapping must allow it. */
+static inline char *view_element (lua_State *L, const View *v);
+static inline char *view_writable (lua_State *L, const View *v);
+
+/* Elements from the address of one: pushed; taken from the value at idx (argument arg is named should
+** it not fit, and nothing is stored then). */
+void view_push (lua_State *L, const View *v, size_t i, const char *p);
+void view_take (lua_State *L, int arg, int idx, const View *v, char *p);
+
+/* The range of indices in arguments arg and arg + 1; by default whole: all, else the one at arg.
+** An empty one is i, i - 1.  *ret_first counts from 0; returns how many there are. */
+size_t view_checkrange (lua_State *L, int arg, const View *v, bool whole, size_t *ret_first);
+
+/* The address of element i (from 0) and n - 1 behind it, which are there; NULL when n is 0. */
+char *view_range (lua_State *L, const View *v, size_t i, size_t n);
+
+void view_checkwrite (lua_State *L, const View *v);
+
+extern const luaL_Reg view_range_methods[], view_atomic_methods[];
+
+/* ---- numbers ---- */
+
+/* One load or store of its width where it is aligned, whatever the compiler thinks of the loop around
+** it; bytes where it is not. */
+#define VIEW_ACCESS(T)                                                             \
+  static inline T view_load_##T(const char *p) {                                   \
+    T x;                                                                           \
+    if ((uintptr_t)p % sizeof x == 0) return *(const volatile T *)(const void *)p; \
+    memcpy(&x, p, sizeof x);                                                       \
+    return x;                                                                      \
+  }                                                                                \
+  static inline void view_store_##T(char *p, T x) {                                \
+    if ((uintptr_t)p % sizeof x == 0) *(volatile T *)(void *)p = x;                \
+    else memcpy(p, &x, sizeof x);                                                  \
+  }
+VIEW_ACCESS(int8_t)
+VIEW_ACCESS(uint8_t)
+VIEW_ACCESS(int16_t)
+VIEW_ACCESS(uint16_t)
+VIEW_ACCESS(int32_t)
+VIEW_ACCESS(uint32_t)
+VIEW_ACCESS(int64_t)
+VIEW_ACCESS(uint64_t)
+VIEW_ACCESS(float)
+VIEW_ACCESS(double)
+#undef VIEW_ACCESS
+
+static inline void view_pushnumber (lua_State *L, enum view_kind kind, const char *p) {
+  switch (kind) {
+    case VIEW_I8: lua_pushinteger(L, view_load_int8_t(p)); break;
+    case VIEW_U8: lua_pushinteger(L, view_load_uint8_t(p)); break;
+    case VIEW_I16: lua_pushinteger(L, view_load_int16_t(p)); break;
+    case VIEW_U16: lua_pushinteger(L, view_load_uint16_t(p)); break;
+    case VIEW_I32: lua_pushinteger(L, view_load_int32_t(p)); break;
+    case VIEW_U32: lua_pushinteger(L, view_load_uint32_t(p)); break;
+    case VIEW_I64:
+    case VIEW_U64: lua_pushinteger(L, view_load_int64_t(p)); break;
+    case VIEW_F32: lua_pushnumber(L, (lua_Number)view_load_float(p)); break;
+    default: lua_pushnumber(L, view_load_double(p)); break;
+  }
+}
+
+/* false: the value at idx is none of this type, and nothing is stored. */
+bool view_putfloat (lua_State *L, int idx, char *p);
+
+static inline bool view_putnumber (lua_State *L, int idx, enum view_kind kind, char *p) {
+  int ok = 1;
+  if (lua_type(L, idx) != LUA_TNUMBER) return false; /* nor a numeral in a string */
+  if (kind == VIEW_F64) {
+    view_store_double(p, lua_tonumber(L, idx));
+    return true;
+  }
+  if (kind == VIEW_F32) return view_putfloat(L, idx, p);
+  lua_Integer x = lua_tointegerx(L, idx, &ok);
+  if (!ok) return false;
+  switch (kind) {
+    case VIEW_I8:
+      if (x != (int8_t)x) return false;
+      view_store_int8_t(p, (int8_t)x);
+      break;
+    case VIEW_U8:
+      if (x != (uint8_t)x) return false;
+      view_store_uint8_t(p, (uint8_t)x);
+      break;
+    case VIEW_I16:
+      if (x != (int16_t)x) return false;
+      view_store_int16_t(p, (int16_t)x);
+      break;
+    case VIEW_U16:
+      if (x != (uint16_t)x) return false;
+      view_store_uint16_t(p, (uint16_t)x);
+      break;
+    case VIEW_I32:
+      if (x != (int32_t)x) return false;
+      view_store_int32_t(p, (int32_t)x);
+      break;
+    case VIEW_U32:
+      if (x != (uint32_t)x) return false;
+      view_store_uint32_t(p, (uint32_t)x);
+      break;
+    default: view_store_int64_t(p, x); break; /* of u64 the same bits */
+  }
+  return true;
+}
+
+/* ---- inline ---- */
+
+int view_gone (lua_State *L, const View *v);
+
+static inline char *view_element (lua_State *L, const View *v) {
+  int ok = lua_type(L, 2) == LUA_TNUMBER; /* no numeral in a string: it names a method */
+  lua_Unsigned i = ok ? (lua_Unsigned)lua_tointegerx(L, 2, &ok) - 1 : 0;
+  if (!ok || i >= v->n) view_noelement(L, 2, v);
+  if (v->end > v->map->size) view_gone(L, v);
+  return v->map->base + v->offset + i * v->stride;
+}
+
+static inline char *view_writable (lua_State *L, const View *v) {
+  char *p = view_element(L, v);
+  if (v->map->readonly) view_checkwrite(L, v);
+  return p;
+}
+
+#pragma GCC visibility pop
+#endif
