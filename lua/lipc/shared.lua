@@ -1,0 +1,168 @@
+--- lipc.shared: what processes share as Lua values: a value, an array, a record, a dictionary, each with its lock.
+-- The objects are made in C (src/shared*.c); here is where they lie: in memory that forked children inherit, or
+-- in a named object, which appears under its name when it is whole.
+local lipc = require "lipc.core"
+local core, mmap = lipc.shared(), lipc.mmap()
+
+local shared = {}
+
+-- Raises for whoever called shared.<name>.
+local function misuse(name, arg, problem)
+  error(("bad argument #%d to '%s' (%s)"):format(arg, name, problem), 4)
+end
+
+-- Options that say where it lies, for every kind.
+local placed = { name = true, create = true, exclusive = true, mode = true, unlink = true }
+
+-- A copy of the options: those of `placed` and the kind's own.
+local function check(name, arg, opts, own)
+  if opts ~= nil and type(opts) ~= "table" then misuse(name, arg, "table expected, got " .. type(opts)) end
+  local copy = {}
+  for key, value in pairs(opts or copy) do
+    if not placed[key] and not own[key] then misuse(name, arg, ("unknown option '%s'"):format(tostring(key))) end
+    copy[key] = value
+  end
+  for key in pairs(placed) do
+    local needed = key == "create" and "name" or key ~= "name" and "create"
+    if copy[key] ~= nil and needed and not copy[needed] then
+      misuse(name, arg, ("option '%s' needs '%s'"):format(key, needed))
+    end
+  end
+  return copy
+end
+
+-- What a function of the core says of its arguments, which are those of shared.<name>.
+local function ask(name, fn, ...)
+  local ok, value, more = pcall(fn, ...)
+  if ok then return value, more end
+  local arg, problem = tostring(value):match "bad argument #(%d+) to '[^']*' %((.*)%)$"
+  if not arg then error(value, 0) end
+  misuse(name, math.tointeger(arg), problem)
+end
+
+-- The mapping of a named object: what is there, or a new one that `make` has filled.
+local function map_named(opts, size, make)
+  local shm = lipc.shm()
+  while true do -- another process may make or remove it meanwhile
+    if not opts.exclusive then
+      local map, message, code = shm.open(opts.name)
+      if map or code ~= "ENOENT" or not opts.create then return map, message, code end
+    end
+    local map, message, code = shm.open(opts.name, {
+      create = true, exclusive = true, size = size, mode = opts.mode, unlink = opts.unlink,
+      init = function(map) assert(make(map)) end,
+    })
+    if map or code ~= "EEXIST" or opts.exclusive then return map, message, code end
+  end
+end
+
+-- The object that `open` makes of the mapping, which goes with it; or the failure, and no mapping.
+local function finish(map, open, ...)
+  local object, message, code = open(map, ...)
+  if object then return core.own(object) end
+  map:close()
+  return nil, message, code
+end
+
+-- By name, or for this process and its children.
+local function place(opts, size, make, open, ...)
+  local map, message, code
+  if opts.name then
+    map, message, code = map_named(opts, size, make)
+  else
+    map, message, code = mmap.anonymous(size)
+    if map then
+      local made
+      made, message, code = make(map)
+      if not made then
+        map:close()
+        map = nil
+      end
+    end
+  end
+  if not map then return nil, message, code end
+  return finish(map, open, ...)
+end
+
+-- Whether something is made, so that what it is must be said.
+local function makes(opts) return opts.create or not opts.name end
+
+function shared.value(kind, initial, options)
+  local opts = check("value", 3, options, { capacity = true })
+  if not makes(opts) then
+    if initial ~= nil then misuse("value", 2, "an initial value needs the option 'create'") end
+    return place(opts, nil, nil, core.value.open, kind)
+  end
+  local size = ask("value", core.value.size, kind, initial, opts.capacity)
+  return place(opts, size, function(map) return core.value.make(map, kind, initial, opts.capacity) end,
+    core.value.open, kind)
+end
+
+function shared.dict(options)
+  local opts = check("dict", 1, options, { capacity = true, bytes = true })
+  if not makes(opts) then return place(opts, nil, nil, core.dict.open) end
+  local size = ask("dict", core.dict.size, opts.capacity, opts.bytes)
+  return place(opts, size, function(map) return core.dict.make(map, opts.capacity, opts.bytes) end, core.dict.open)
+end
+
+-- Each kind that a header can tell of.
+function shared.open(name)
+  local map, message, code = lipc.shm().open(name)
+  if not map then return nil, message, code end
+  local kind = core.kind(map)
+  if not kind then
+    map:close()
+    return nil, ("shared.open %s: Protocol error (nothing of lipc.shared is there)"):format(name), "EPROTO"
+  end
+  return finish(map, core[kind].open)
+end
+
+-- ---- update: read, call, write, under the lock ----
+
+-- One that died with the lock is told to fn, which sees to it: update is a step by itself.
+local function locked(object, methods, body, timeout)
+  local result, message, code = methods.with(object, function(_, died)
+    local new, problem, reason = body(died)
+    if died then methods.consistent(object) end
+    return new, problem, reason
+  end, timeout)
+  if code == "EDEADLK" then return body() end -- this coroutine holds it already
+  return result, message, code
+end
+
+local function checkfn(fn, arg)
+  if type(fn) ~= "function" then misuse("update", arg, "function expected, got " .. type(fn)) end
+end
+
+local value = core.value.methods
+
+function value.update(self, fn, timeout)
+  checkfn(fn, 2)
+  return locked(self, value, function(died)
+    local old, message, code = value.get(self)
+    if old == nil then return nil, message, code end
+    local new = fn(old, died)
+    local ok
+    ok, message, code = value.set(self, new)
+    if not ok then return nil, message, code end
+    return new
+  end, timeout)
+end
+
+local dict = core.dict.methods
+
+function dict.update(self, key, fn, timeout)
+  checkfn(fn, 3)
+  return locked(self, dict, function(died)
+    local old, message, code = dict.get(self, key)
+    if message then return nil, message, code end
+    local new = fn(old, died)
+    local ok
+    if new == nil then ok, message, code = dict.delete(self, key)
+    else ok, message, code = dict.set(self, key, new) end
+    if ok == nil then return nil, message, code end
+    return new
+  end, timeout)
+end
+
+return shared
