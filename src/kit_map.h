@@ -19,12 +19,15 @@ struct lipc_pin {
 };
 
 struct lipc_map {
-  char *base;
-  size_t size; /* 0 when it is closed: every access is out of bounds then */
+  char *base; /* NULL: closed */
+  size_t size; /* 0 when it is closed, or when there is nothing: every access is out of bounds */
   bool readonly;
   const _Atomic bool
     *lost; /* set by the guard when the file was cut off under it; never NULL while size > 0 */
   struct lipc_pin *pins; /* not empty: it can be closed, but neither move nor shrink */
+  size_t lead; /* bytes before base that are mapped too: an offset need not be a page's */
+  struct lipcsys_guard *guard; /* NULL: not guarded */
+  int (*unmap)(void *addr); /* NULL: munmap(2) */
 };
 
 /* What an unguarded mapping's `lost` points to. */
@@ -41,13 +44,22 @@ static inline char *lipc_map_at (lua_State *L, int arg, const struct lipc_map *m
 ** written went nowhere. */
 static inline void lipc_map_done (lua_State *L, int arg, const struct lipc_map *m);
 
+/* Maps size bytes (0: nothing) of the file from this offset on, or shared memory with fd -1, how being
+** LIPC_MAP_*, into m, which is closed.  */
+int lipc_map_open (struct lipc_map *m, int fd, uint64_t offset, size_t size, unsigned how,
+                   bool guard);
+
+/* Another size, of the same memory.  -EBUSY: pins are in the way. */
+int lipc_map_resize (struct lipc_map *m, int fd, uint64_t offset, size_t size, unsigned how,
+                     bool guard);
+
 void lipc_map_pin (struct lipc_map *m, struct lipc_pin *pin);
 void lipc_map_unpin (struct lipc_pin *pin);
 
 /* Asks the pins; then unmaps, unless one of them needs it to stay.  Afterwards it is closed. */
 int lipc_map_close (struct lipc_map *m);
 
-/* size(), view(), __len ...: for the method lists of objects that map. */
+/* size(), read(), write(), __len ...: for the method lists of objects that map. */
 extern const luaL_Reg lipc_map_methods[];
 
 /* ---- inline ---- */

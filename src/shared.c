@@ -52,15 +52,18 @@ int shared_openfail (lua_State *L, const struct lipc_sync_what *what, const char
   return lipc_failnote(L, op, name, -EPROTO, note);
 }
 
+static int sync_fail (lua_State *L, int err, const struct lipc_sync_header *h,
+                      const struct lipc_sync_what *what, const struct lipc_map *m) {
+  const char *name, *op = names_of(L, what, &name);
+  return lipc_sync_fail(L, op, name, err, h, what, m->size);
+}
+
 int shared_make (lua_State *L, const struct lipc_sync_what *what, size_t size,
                  void (*init)(void *memory, const void *arg), const void *arg) {
   const struct lipc_map *m = lipc_checkmap(L, 1);
   struct lipc_sync_header *h = (struct lipc_sync_header *)lipc_map_at(L, 1, m, 0, size);
   int r = lipc_sync_make(h, what, size, true, init, arg);
-  if (r < 0) {
-    const char *name, *op = names_of(L, what, &name);
-    return lipc_sync_fail(L, op, name, r, h, what, m->size);
-  }
+  if (r < 0) return sync_fail(L, r, h, what, m);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -69,14 +72,12 @@ int shared_open (lua_State *L, const struct lipc_class *cls, const struct lipc_s
                  size_t least, struct lipc_placed **ret_placed) {
   const struct lipc_map *m = lipc_checkmap(L, 1);
   uint64_t size;
-  if (m->size < least) return shared_openfail(L, what, "too few bytes for one");
+  if (m->size < sizeof(struct lipc_sync_header))
+    return shared_openfail(L, what, "too few bytes for one");
   const struct lipc_sync_header *h = (const struct lipc_sync_header *)m->base;
   int r = lipc_sync_open(h, what, m->size, &size);
   if (r == 0 && size < least) return shared_openfail(L, what, "its header makes no sense");
-  if (r < 0) {
-    const char *name, *op = names_of(L, what, &name);
-    return lipc_sync_fail(L, op, name, r, h, what, m->size);
-  }
+  if (r < 0) return sync_fail(L, r, h, what, m);
   lua_settop(L, 1);
   lua_pushinteger(L, 0); /* its offset */
   *ret_placed = lipc_placed_new(L, cls, 1, (size_t)size);

@@ -318,17 +318,18 @@ static void fill (void *memory, const void *arg) {
   shared_hash_init(&(struct hash){(char *)memory + DICT_TABLE, &i->plan}, i->seed);
 }
 
-/* The capacity and the bytes in arguments arg and arg + 1, or misuse. */
+/* The capacity and the bytes in arguments arg and arg + 1, or misuse of the options, argument 1. */
 static void check_initial (lua_State *L, int arg, struct initial *i) {
-  lua_Integer capacity = luaL_checkinteger(L, arg);
-  lua_Integer bytes = luaL_optinteger(L, arg + 1, 0);
-  luaL_argcheck(L, 1 <= capacity && capacity <= HASH_CAPACITY, arg,
+  int ok, whole = 1;
+  lua_Integer capacity = lua_tointegerx(L, arg, &ok), bytes = capacity * HASH_BLOCK;
+  luaL_argcheck(L, ok, 1, "option 'capacity' is needed: an integer, the most entries");
+  luaL_argcheck(L, 1 <= capacity && capacity <= HASH_CAPACITY, 1,
                 "option 'capacity': out of range");
+  if (!lua_isnoneornil(L, arg + 1)) bytes = lua_tointegerx(L, arg + 1, &whole);
+  luaL_argcheck(L, whole, 1, "option 'bytes': integer expected");
   i->capacity = (uint64_t)capacity;
-  if (lua_isnil(L, arg + 1)) bytes = capacity * HASH_BLOCK;
-  luaL_argcheck(L, bytes >= 0, arg + 1, "option 'bytes': out of range");
   i->bytes = (uint64_t)bytes;
-  luaL_argcheck(L, shared_hash_plan(i->capacity, i->bytes, &i->plan) == 0, arg + 1,
+  luaL_argcheck(L, bytes >= 0 && shared_hash_plan(i->capacity, i->bytes, &i->plan) == 0, 1,
                 "option 'bytes': out of range");
 }
 

@@ -109,18 +109,18 @@ static enum installed newest (int signo) {
 ** somebody who has changed the disposition behind our back; a request that goes leaves his alone. */
 static int apply (int signo, bool asked) {
   struct sigaction now, sa;
-  if (sigaction(signo, NULL, &now) < 0) return -errno;
+  if (lipcsys_disposition(signo, NULL, &now) < 0) return -errno;
   enum installed what = newest(signo);
   bool ours = is_ours(signo, &now);
   memset(&sa, 0, sizeof sa);
   if (signo == SIGPIPE && what != IGNORE) atomic_store(&lipcsys_sigpipe_ignored, false);
   if (what == NOTHING) {
-    if (ours) sigaction(signo, &table[signo].before, NULL);
+    if (ours) lipcsys_disposition(signo, &table[signo].before, NULL);
   } else if (asked || ours) {
     sa.sa_handler = what == CATCH ? handler : what == IGNORE ? SIG_IGN : SIG_DFL;
     sa.sa_flags = what == CATCH ? SA_RESTART | SA_ONSTACK : 0;
     sigfillset(&sa.sa_mask);
-    if (sigaction(signo, &sa, NULL) < 0) return -errno;
+    if (lipcsys_disposition(signo, &sa, NULL) < 0) return -errno;
     if (!ours) table[signo].before = now;
     if (signo == SIGPIPE && what == IGNORE) atomic_store(&lipcsys_sigpipe_ignored, true);
   }
@@ -156,7 +156,10 @@ int lipcsys_signal_mode (struct lipcsys_listener *l, int signo, enum lipcsys_sig
 
 int lipcsys_signal_now (int signo, enum lipcsys_sigmode *ret_mode) {
   struct sigaction now;
-  if (sigaction(signo, NULL, &now) < 0) return -errno;
+  lipcsys_signals_lock();
+  int r = lipcsys_disposition(signo, NULL, &now) < 0 ? -errno : 0;
+  lipcsys_signals_unlock();
+  if (r < 0) return r;
   *ret_mode = now.sa_flags & SA_SIGINFO   ? LIPC_SIG_RESTORE
               : now.sa_handler == SIG_IGN ? LIPC_SIG_IGNORE
               : now.sa_handler == SIG_DFL ? LIPC_SIG_DEFAULT
@@ -194,6 +197,7 @@ static void renew (int fd) {
 static void in_child (void) {
   sigset_t old = mask_before_fork;
   atomic_store(&inside, 0); /* threads that were there are not here */
+  lipcsys_guard_forked();
   atomic_store(&lipcsys_alarm, 0);
   for (struct lipcsys_listener *l = atomic_load(&listeners); l != NULL; l = atomic_load(&l->next)) {
     renew(atomic_load(&l->wakefd));

@@ -6,22 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kit_map.h"
 #include "sysv.h"
 
 typedef struct Segment {
   Sysv s;
-  char *addr; /* NULL: not attached */
-  size_t size; /* what the kernel said when it was attached */
-  bool readonly;
+  struct lipc_map map; /* of the size that the kernel told when it was attached */
 } Segment;
 
 /* ---- attached memory ---- */
 
-static int detach (Segment *s) {
-  int r = s->addr != NULL ? lipcsys_shmdt(s->addr) : 0;
-  s->addr = NULL;
-  return r;
-}
+static struct lipc_map *segment_map (struct lipc_handle *h) { return &((Segment *)h)->map; }
 
 /* s:attach([{readonly=}]) -> true | nil, msg, code: maps it.  Once at a time   -- see shmat(2) */
 static int l_segment_attach (lua_State *L) {
@@ -32,17 +27,19 @@ static int l_segment_attach (lua_State *L) {
   lipc_checkopts(L, 2, names);
   lipc_checkopen(L, 1); /* a metamethod may have closed it */
   bool readonly = lipc_optbool(L, 2, "readonly", false);
-  luaL_argcheck(L, s->addr == NULL, 1, "segment is attached already");
+  luaL_argcheck(L, s->map.base == NULL, 1, "segment is attached already");
   int r = lipcsys_shmat(s->s.id, readonly, &addr);
   if (r < 0) return lipc_failself(L, "attach", r);
-  s->addr = addr;
-  s->readonly = readonly;
   r = lipcsys_shmstat(s->s.id, &st);
   if (r < 0) {
-    detach(s);
+    lipcsys_shmdt(addr);
     return lipc_failself(L, "attach", r);
   }
-  s->size = (size_t)st.size;
+  s->map = (struct lipc_map){.base = addr,
+                             .size = (size_t)st.size,
+                             .readonly = readonly,
+                             .lost = &lipc_map_neverlost,
+                             .unmap = lipcsys_shmdt};
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -51,52 +48,15 @@ static int l_segment_attach (lua_State *L) {
 ** -- see shmdt(2) */
 static int l_segment_detach (lua_State *L) {
   Segment *s = lipc_checkopen(L, 1);
-  luaL_argcheck(L, s->addr != NULL, 1, "segment is not attached");
-  return lipc_result(L, "detach", detach(s));
-}
-
-/* The attached segment at 1, where n bytes from the offset at 2 on are inside. */
-static Segment *checkrange (lua_State *L, size_t n, int arg) {
-  Segment *s = lipc_checkopen(L, 1);
-  lua_Integer offset = luaL_checkinteger(L, 2);
-  luaL_argcheck(L, s->addr != NULL, 1, "segment is not attached");
-  if (offset < 0 || (lua_Unsigned)offset > s->size)
-    luaL_argerror(L, 2,
-                  lua_pushfstring(L, "offset %I is out of bounds (%I bytes)", (LUAI_UACINT)offset,
-                                  (LUAI_UACINT)s->size));
-  if (n > s->size - (size_t)offset)
-    luaL_argerror(L, arg,
-                  lua_pushfstring(L, "%I bytes from offset %I on are out of bounds (%I bytes)",
-                                  (LUAI_UACINT)n, (LUAI_UACINT)offset, (LUAI_UACINT)s->size));
-  return s;
-}
-
-/* s:read(offset, n) -> string of n bytes; offset from 0.  Out of bounds and not attached are misuse */
-static int l_segment_read (lua_State *L) {
-  lua_Integer n = luaL_checkinteger(L, 3);
-  luaL_argcheck(L, n >= 0, 3, "must not be negative");
-  const Segment *s = checkrange(L, (size_t)n, 3);
-  lua_pushlstring(L, s->addr + lua_tointeger(L, 2), (size_t)n);
-  return 1;
-}
-
-/* s:write(offset, data) -> true; offset from 0.  Out of bounds, not attached and attached read-only are
-** misuse */
-static int l_segment_write (lua_State *L) {
-  size_t n;
-  const char *data = luaL_checklstring(L, 3, &n);
-  const Segment *s = checkrange(L, n, 3);
-  luaL_argcheck(L, !s->readonly, 1, "segment is attached read-only");
-  memcpy(s->addr + lua_tointeger(L, 2), data, n);
-  lua_pushboolean(L, 1);
-  return 1;
+  lipc_checkmap(L, 1);
+  return lipc_result(L, "detach", lipc_map_close(&s->map));
 }
 
 /* ---- the segment itself ---- */
 
 static int size_of (const Segment *s, lua_Integer *ret_size) {
-  struct lipcsys_shmstat st = {.size = s->size};
-  int r = s->addr != NULL ? 0 : lipcsys_shmstat(s->s.id, &st);
+  struct lipcsys_shmstat st = {.size = s->map.size};
+  int r = s->map.base != NULL ? 0 : lipcsys_shmstat(s->s.id, &st);
   if (r == 0) *ret_size = (lua_Integer)st.size;
   return r;
 }
@@ -181,22 +141,22 @@ static int segment_release (lua_State *L, struct lipc_handle *h, int fd) {
   Segment *s = (Segment *)h;
   (void)L;
   if (lipc_sysv_mustremove(&s->s, fd)) (void)lipcsys_shmrm(s->s.id); /* it may be gone */
-  return detach(s);
+  return lipc_map_close(&s->map);
 }
 
 static const luaL_Reg methods[] = {
   {"attach", l_segment_attach}, {"detach", l_segment_detach},
-  {"read", l_segment_read},     {"write", l_segment_write},
   {"size", l_segment_size},     {"stat", l_segment_stat},
   {"set", l_segment_set},       {"remove", l_segment_remove},
   {"__len", l_segment_len},     {NULL, NULL},
 };
-static const luaL_Reg *const all_methods[] = {methods, lipc_sysv_methods, NULL};
+static const luaL_Reg *const all_methods[] = {methods, lipc_sysv_methods, lipc_map_methods, NULL};
 static const struct lipc_class segment_class = {.tname = "lipc.sysv.shm",
                                                 .label = "sysv.shm",
                                                 .size = sizeof(Segment),
                                                 .methods = all_methods,
-                                                .release = segment_release};
+                                                .release = segment_release,
+                                                .map = segment_map};
 
 /* ---- opening ---- */
 

@@ -40,19 +40,24 @@ local function ask(name, fn, ...)
   misuse(name, math.tointeger(arg), problem)
 end
 
+-- What shm.open says, as the function of that name says it.
+local function said(name, message, code) return nil, (message:gsub("^shm%.open", "shared." .. name)), code end
+
 -- The mapping of a named object: what is there, or a new one that `make` has filled.
-local function map_named(opts, size, make)
+local function map_named(name, opts, size, make)
   local shm = lipc.shm()
   while true do -- another process may make or remove it meanwhile
     if not opts.exclusive then
       local map, message, code = shm.open(opts.name)
-      if map or code ~= "ENOENT" or not opts.create then return map, message, code end
+      if map then return map end
+      if code ~= "ENOENT" or not opts.create then return said(name, message, code) end
     end
     local map, message, code = shm.open(opts.name, {
       create = true, exclusive = true, size = size, mode = opts.mode, unlink = opts.unlink,
       init = function(map) assert(make(map)) end,
     })
-    if map or code ~= "EEXIST" or opts.exclusive then return map, message, code end
+    if map then return map end
+    if code ~= "EEXIST" or opts.exclusive then return said(name, message, code) end
   end
 end
 
@@ -65,10 +70,10 @@ local function finish(map, open, ...)
 end
 
 -- By name, or for this process and its children.
-local function place(opts, size, make, open, ...)
+local function place(name, opts, size, make, open, ...)
   local map, message, code
   if opts.name then
-    map, message, code = map_named(opts, size, make)
+    map, message, code = map_named(name, opts, size, make)
   else
     map, message, code = mmap.anonymous(size)
     if map then
@@ -91,24 +96,25 @@ function shared.value(kind, initial, options)
   local opts = check("value", 3, options, { capacity = true })
   if not makes(opts) then
     if initial ~= nil then misuse("value", 2, "an initial value needs the option 'create'") end
-    return place(opts, nil, nil, core.value.open, kind)
+    return place("value", opts, nil, nil, core.value.open, kind)
   end
   local size = ask("value", core.value.size, kind, initial, opts.capacity)
-  return place(opts, size, function(map) return core.value.make(map, kind, initial, opts.capacity) end,
+  return place("value", opts, size, function(map) return core.value.make(map, kind, initial, opts.capacity) end,
     core.value.open, kind)
 end
 
 function shared.dict(options)
   local opts = check("dict", 1, options, { capacity = true, bytes = true })
-  if not makes(opts) then return place(opts, nil, nil, core.dict.open) end
+  if not makes(opts) then return place("dict", opts, nil, nil, core.dict.open) end
   local size = ask("dict", core.dict.size, opts.capacity, opts.bytes)
-  return place(opts, size, function(map) return core.dict.make(map, opts.capacity, opts.bytes) end, core.dict.open)
+  return place("dict", opts, size, function(map) return core.dict.make(map, opts.capacity, opts.bytes) end,
+    core.dict.open)
 end
 
 -- Each kind that a header can tell of.
 function shared.open(name)
   local map, message, code = lipc.shm().open(name)
-  if not map then return nil, message, code end
+  if not map then return said("open", message, code) end
   local kind = core.kind(map)
   if not kind then
     map:close()
