@@ -4,7 +4,6 @@
 ** it keeps its mapping, and raises once that is closed.  SPDX-License-Identifier: MIT */
 #include "view.h"
 
-#include <float.h>
 #include <math.h>
 
 static const struct view_type types[] = {
@@ -13,41 +12,48 @@ static const struct view_type types[] = {
   {VIEW_I64, 8, "i64", NULL}, {VIEW_U64, 8, "u64", NULL},  {VIEW_F32, 4, "f32", NULL},
   {VIEW_F64, 8, "f64", NULL}, {VIEW_U8, 1, "bytes", NULL},
 };
-#define NTYPES (sizeof types / sizeof *types)
+
+bool view_findtype (const char *name, struct view_type *ret_t) {
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (strcmp(types[i].name, name) == 0) {
+      *ret_t = types[i];
+      return true;
+    }
+  return false;
+}
 
 /* ---- what is wrong ---- */
 
 int view_noelement (lua_State *L, int arg, const View *v) {
-  lua_Integer i = lua_tointeger(L, arg);
+  int ok;
+  lua_Integer i = lua_tointegerx(L, arg, &ok);
   if (lua_type(L, arg) != LUA_TNUMBER) return luaL_typeerror(L, arg, "index");
-  if (!lua_isinteger(L, arg) && !lua_tointegerx(L, arg, NULL) && i == 0 &&
-      lua_tonumber(L, arg) != 0)
-    return luaL_argerror(L, arg, "index has no integer representation");
+  if (!ok) return luaL_argerror(L, arg, "number has no integer representation");
   return luaL_argerror(
     L, arg,
     lua_pushfstring(L, "index %I is out of bounds (length %I)", (LUAI_UACINT)i, (LUAI_UACINT)v->n));
 }
 
+const char *view_whynot (lua_State *L, int idx, const struct view_type *t) {
+  bool number = view_isnumber(t->kind), string = view_isstring(t->kind);
+  int expected = number ? LUA_TNUMBER : string ? LUA_TSTRING : LUA_TTABLE;
+  if (lua_type(L, idx) != expected)
+    return lua_pushfstring(L, "%s expected for %s, got %s", lua_typename(L, expected), t->name,
+                           luaL_typename(L, idx));
+  if (string)
+    return lua_pushfstring(L,
+                           lua_rawlen(L, idx) > t->size
+                             ? "string of %I bytes is too long for %s of %I"
+                             : "string of %I bytes contains zeros, which %s of %I cannot",
+                           (LUAI_UACINT)lua_rawlen(L, idx), t->name, (LUAI_UACINT)t->size);
+  if (view_isinteger(t->kind) && !lua_tointegerx(L, idx, &expected) && !expected)
+    return lua_pushfstring(L, "number has no integer representation, as %s needs", t->name);
+  const char *text = luaL_tolstring(L, idx, NULL);
+  return lua_pushfstring(L, "%s is out of range for %s", text, t->name);
+}
+
 int view_badvalue (lua_State *L, int arg, int idx, const struct view_type *t) {
-  const char *expected = view_isnumber(t->kind)   ? "number"
-                         : view_isstring(t->kind) ? "string"
-                                                  : "table";
-  int type = view_isnumber(t->kind)   ? LUA_TNUMBER
-             : view_isstring(t->kind) ? LUA_TSTRING
-                                      : LUA_TTABLE;
-  if (lua_type(L, idx) != type)
-    return luaL_argerror(
-      L, arg,
-      lua_pushfstring(L, "%s expected for %s, got %s", expected, t->name, luaL_typename(L, idx)));
-  if (view_isinteger(t->kind) && !lua_isinteger(L, idx)) {
-    int ok;
-    lua_tointegerx(L, idx, &ok);
-    if (!ok)
-      return luaL_argerror(
-        L, arg, lua_pushfstring(L, "number has no integer representation, as %s needs", t->name));
-  }
-  return luaL_argerror(
-    L, arg, lua_pushfstring(L, "%s is out of range for %s", luaL_tolstring(L, idx, NULL), t->name));
+  return luaL_argerror(L, arg, view_whynot(L, idx, t));
 }
 
 int view_gone (lua_State *L, const View *v) {
@@ -63,33 +69,48 @@ void view_checkwrite (lua_State *L, const View *v) {
 bool view_putfloat (lua_State *L, int idx, char *p) {
   lua_Number x = lua_tonumber(L, idx);
   float f = (float)x;
-  if (isinf(f) && !isinf(x)) return false; /* infinity itself may be stored, but does not arise */
+  if (isinf(f) && !isinf(x)) return false; /* infinity may be stored, but does not arise */
   view_store_float(p, f);
   return true;
 }
 
-void view_push (lua_State *L, const View *v, size_t i, const char *p) {
-  (void)i;
-  view_pushnumber(L, v->t.kind, p);
+void view_take (lua_State *L, int self, const View *v, size_t i, int arg, int idx) {
+  if (!view_isnumber(v->t.kind)) view_takeother(L, self, v, i, arg, idx);
+  else if (!view_putnumber(L, idx, v->t.kind, view_address(L, v, i)))
+    view_badvalue(L, arg, idx, &v->t);
 }
 
-void view_take (lua_State *L, int arg, int idx, const View *v, char *p) {
-  if (!view_putnumber(L, idx, v->t.kind, p)) view_badvalue(L, arg, idx, &v->t);
+void view_pushbytes (lua_State *L, const char *p, size_t n, enum view_kind kind) {
+  char copy[256]; /* Lua looks at a short string more than once, and must not see it change */
+  if (n > sizeof copy) {
+    if (kind == VIEW_CHARS) n = strnlen(p, n);
+    else if (kind == VIEW_BYTES)
+      while (n > 0 && p[n - 1] == '\0') n--;
+    if (n > sizeof copy) {
+      lua_pushlstring(L, p, n);
+      return;
+    }
+  }
+  memcpy(copy, p, n);
+  if (kind == VIEW_CHARS) n = strnlen(copy, n);
+  else if (kind == VIEW_BYTES)
+    while (n > 0 && copy[n - 1] == '\0') n--;
+  lua_pushlstring(L, copy, n);
 }
 
 /* ---- making views ---- */
 
-struct view_type view_checktype (lua_State *L, int arg) {
-  const char *name = luaL_checkstring(L, arg);
-  for (size_t i = 0; i < NTYPES; i++)
-    if (strcmp(types[i].name, name) == 0) return types[i];
-  luaL_argerror(L, arg, lua_pushfstring(L, "unknown type '%s'", name));
-  return types[0];
+View *view_checkview (lua_State *L, int arg) {
+  View *v = luaL_testudata(L, arg, VIEW_TNAME);
+  if (v == NULL) luaL_typeerror(L, arg, VIEW_TNAME);
+  return v;
 }
 
-View *view_new (lua_State *L, int map, struct lipc_map *m, int layout, struct view_type t) {
+View *view_new (lua_State *L, int map, struct lipc_map *m, struct view_type t, int layout,
+                size_t offset, size_t n, size_t stride) {
   View *v = lua_newuserdatauv(L, sizeof *v, layout != 0 ? VIEW_UV_LAYOUT : VIEW_UV_MAP);
-  *v = (View){.map = m, .stride = t.size, .t = t};
+  *v = (View){.map = m, .offset = offset, .end = offset, .n = n, .stride = stride, .t = t};
+  if (n > 0) v->end += (n - 1) * stride + t.size;
   lua_pushvalue(L, map);
   lua_setiuservalue(L, -2, VIEW_UV_MAP);
   if (layout != 0) {
@@ -100,11 +121,24 @@ View *view_new (lua_State *L, int map, struct lipc_map *m, int layout, struct vi
   return v;
 }
 
+View *view_newpart (lua_State *L, int idx, const View *v, struct view_type t, int layout,
+                    size_t offset, size_t n, size_t stride) {
+  lua_getiuservalue(L, idx, VIEW_UV_MAP);
+  View *part = view_new(L, lua_gettop(L), v->map, t, layout, offset, n, stride);
+  lua_remove(L, -2);
+  return part;
+}
+
 /* of(mapping, type[, offset[, count]]) -> view: count elements from that byte on; by default from 0, as
 ** many as are whole up to the end.  It is also the method `view` of every object that maps memory */
 static int l_view_of (lua_State *L) {
   struct lipc_map *m = lipc_checkmap(L, 1);
-  struct view_type t = view_checktype(L, 2);
+  const struct view_layout *l = view_testlayout(L, 2);
+  struct view_type t = {.kind = VIEW_U8};
+  if (l != NULL) t = view_recordtype(l);
+  else if (lua_type(L, 2) != LUA_TSTRING) luaL_typeerror(L, 2, "type or layout");
+  else if (!view_findtype(lua_tostring(L, 2), &t))
+    luaL_argerror(L, 2, lua_pushfstring(L, "unknown type '%s'", lua_tostring(L, 2)));
   lua_Integer offset = luaL_optinteger(L, 3, 0);
   luaL_argcheck(L, offset >= 0, 3, "offset must not be negative");
   if ((lua_Unsigned)offset > m->size) lipc_map_outside(L, 3, m, (size_t)offset, 0);
@@ -116,16 +150,13 @@ static int l_view_of (lua_State *L) {
                   lua_pushfstring(L, "only %I elements of %s fit behind offset %I (%I bytes)",
                                   (LUAI_UACINT)fit, t.name, (LUAI_UACINT)offset,
                                   (LUAI_UACINT)m->size));
-  View *v = view_new(L, 1, m, 0, t);
-  v->offset = (size_t)offset;
-  v->n = (size_t)n;
-  v->end = v->offset + v->n * t.size;
+  view_new(L, 1, m, t, l != NULL ? 2 : 0, (size_t)offset, (size_t)n, t.size);
   return 1;
 }
 
 /* ---- methods ---- */
 
-/* v[i] -> number; v.method */
+/* v[i] -> number, string, record ...; v.method */
 static int l_view_index (lua_State *L) {
   const View *v = view_self(L);
   if (lua_type(L, 2) == LUA_TSTRING) {
@@ -134,16 +165,18 @@ static int l_view_index (lua_State *L) {
     return 1;
   }
   const char *p = view_element(L, v);
-  view_push(L, v, 0, p);
+  if (view_isnumber(v->t.kind)) view_pushnumber(L, v->t.kind, p);
+  else view_pushother(L, 1, v, (size_t)lua_tointeger(L, 2) - 1, true);
   lipc_map_done(L, 1, v->map);
   return 1;
 }
 
-/* v[i] = number */
+/* v[i] = value */
 static int l_view_newindex (lua_State *L) {
   const View *v = view_self(L);
   char *p = view_writable(L, v);
-  view_take(L, 3, 3, v, p);
+  if (!view_isnumber(v->t.kind)) view_takeother(L, 1, v, (size_t)lua_tointeger(L, 2) - 1, 3, 3);
+  else if (!view_putnumber(L, 3, v->t.kind, p)) view_badvalue(L, 3, 3, &v->t);
   lipc_map_done(L, 1, v->map);
   return 0;
 }
@@ -154,48 +187,104 @@ static int l_view_len (lua_State *L) {
   return 1;
 }
 
-/* tostring(v) */
+/* tostring(v): type, length and place */
 static int l_view_tostring (lua_State *L) {
   const View *v = view_self(L);
   lua_pushfstring(L, "%s (%I %s at %I%s)", VIEW_TNAME, (LUAI_UACINT)v->n, v->t.name,
-                  (LUAI_UACINT)v->offset, v->end > v->map->size ? ", closed" : "");
+                  (LUAI_UACINT)v->offset,
+                  v->end > v->map->size || v->map->size == 0 ? ", closed" : "");
   return 1;
 }
 
-static const luaL_Reg events[] = {
-  {"__newindex", l_view_newindex},
-  {"__len", l_view_len},
-  {"__tostring", l_view_tostring},
-  {NULL, NULL},
+/* v:type() -> "i32" ... "bytes", or the layout of its records */
+static int l_view_type (lua_State *L) {
+  const View *v = view_self(L);
+  if (v->t.kind == VIEW_RECORD) lua_getiuservalue(L, 1, VIEW_UV_LAYOUT);
+  else lua_pushstring(L, v->t.name);
+  return 1;
+}
+
+/* v:offset([i]) -> the byte in the mapping where element i (1) begins */
+static int l_view_offset (lua_State *L) {
+  const View *v = view_self(L);
+  lua_Integer i = luaL_optinteger(L, 2, 1);
+  if (i < 1 || (i > 1 && (lua_Unsigned)i > v->n)) view_noelement(L, 2, v);
+  lua_pushinteger(L, (lua_Integer)(v->offset + (size_t)(i - 1) * v->stride));
+  return 1;
+}
+
+/* v:stride() -> bytes from one element to the next */
+static int l_view_stride (lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)view_self(L)->stride);
+  return 1;
+}
+
+/* v:itemsize() -> bytes of an element */
+static int l_view_itemsize (lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)view_self(L)->t.size);
+  return 1;
+}
+
+/* v:map() -> the object whose memory it shows */
+static int l_view_map (lua_State *L) {
+  view_self(L);
+  lua_getiuservalue(L, 1, VIEW_UV_MAP);
+  return 1;
+}
+
+static const luaL_Reg view_events[] = {
+  {"__newindex", l_view_newindex}, {"__len", l_view_len}, {"__tostring", l_view_tostring},
+  {"__pairs", view_ipairs},        {NULL, NULL},
 };
 
-static void make_class (lua_State *L) {
-  static const luaL_Reg *const methods[] = {view_range_methods};
+static const luaL_Reg own_methods[] = {
+  {"type", l_view_type},         {"offset", l_view_offset}, {"stride", l_view_stride},
+  {"itemsize", l_view_itemsize}, {"map", l_view_map},       {NULL, NULL},
+};
+
+void view_class (lua_State *L, const char *tname, const luaL_Reg *events,
+                 const luaL_Reg *const methods[], lua_CFunction index) {
+  bool made = luaL_getmetatable(L, tname) != LUA_TNIL;
+  lua_pop(L, 1);
+  if (made) return;
   lua_newtable(L);
   int mt = lua_gettop(L);
-  lua_pushliteral(L, VIEW_TNAME);
+  lua_pushstring(L, tname);
   lua_setfield(L, mt, "__name");
   lua_pushliteral(L, "locked");
   lua_setfield(L, mt, "__metatable");
   lua_pushvalue(L, mt);
+  lua_insert(L, mt);
   luaL_setfuncs(L, events, 1);
-  lua_pushvalue(L, mt);
-  lua_newtable(L);
-  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-    lua_pushvalue(L, mt);
-    luaL_setfuncs(L, methods[i], 1);
+  if (methods != NULL) {
+    if (index != NULL) lua_pushvalue(L, mt);
+    lua_newtable(L);
+    for (; *methods != NULL; methods++) {
+      lua_pushvalue(L, mt);
+      luaL_setfuncs(L, *methods, 1);
+    }
+    if (index != NULL) lua_pushcclosure(L, index, 2);
+    lua_setfield(L, mt, "__index");
   }
-  lua_pushcclosure(L, l_view_index, 2);
-  lua_setfield(L, mt, "__index");
-  lua_setfield(L, LUA_REGISTRYINDEX, VIEW_TNAME); /* known when it is whole */
+  lua_setfield(L, LUA_REGISTRYINDEX, tname); /* known when it is whole */
 }
 
 static const luaL_Reg funcs[] = {
   {"of", l_view_of},
+  {"layout", view_makelayout},
   {NULL, NULL},
 };
 
 int lipc_open_view (lua_State *L) {
-  if (luaL_getmetatable(L, VIEW_TNAME) == LUA_TNIL) make_class(L);
-  return lipc_module(L, funcs);
+  static const luaL_Reg *const methods[] = {own_methods,         view_range_methods,
+                                            view_copy_methods,   view_atomic_methods,
+                                            view_record_methods, NULL};
+  view_class(L, VIEW_TNAME, view_events, methods, l_view_index);
+  view_openlayout(L);
+  view_openrecord(L);
+  view_openwait(L);
+  lipc_module(L, funcs);
+  lua_pushinteger(L, VIEW_CACHELINE);
+  lua_setfield(L, -2, "CACHELINE");
+  return 1;
 }

@@ -10,7 +10,8 @@
 
 #pragma GCC visibility push(hidden)
 
-#define VIEW_TNAME "lipc.view"
+#define VIEW_TNAME     "lipc.view"
+#define VIEW_CACHELINE 64 /* the same for all who share a layout */
 
 /* What an element is.  Numbers come first. */
 enum view_kind {
@@ -34,8 +35,6 @@ enum view_kind {
 #define view_isinteger(kind) ((kind) <= VIEW_U64)
 #define view_isstring(kind)  ((kind) == VIEW_BYTES || (kind) == VIEW_CHARS)
 
-struct view_layout;
-
 struct view_type {
   enum view_kind kind;
   size_t size; /* bytes of one */
@@ -43,7 +42,23 @@ struct view_type {
   const struct view_layout *layout; /* of records and arrays; whoever has the type keeps it alive */
 };
 
-/* User values of a view. */
+struct view_field {
+  struct view_type t;
+  size_t offset, count;
+  bool array;
+};
+
+/* How a record, or an array as an element, lies in memory: an object that never changes. */
+struct view_layout {
+  size_t size, align;
+  int n, depth; /* fields; of an array one, without a name */
+  struct view_field f[];
+};
+
+/* Its user values: name -> number from 1 and the other way round; number -> the field's own layout. */
+enum { LAYOUT_UV_NAMES = 1, LAYOUT_UV_INNER };
+
+/* User values of a view and of a record. */
 enum { VIEW_UV_MAP = 1, VIEW_UV_LAYOUT };
 
 /* n elements, each stride bytes behind the one before.  Only this process can write here; what is
@@ -57,38 +72,90 @@ typedef struct View {
 
 /* The view at index 1 of its methods. */
 static inline View *view_self (lua_State *L) { return lipc_check(L, 1); }
+#define view_packed(v) ((v)->stride == (v)->t.size)
 
-/* A new view on the mapping of the object at index map, with the layout at index layout (0: none). */
-View *view_new (lua_State *L, int map, struct lipc_map *m, int layout, struct view_type t);
+/* The view in another argument of such a method. */
+View *view_checkview (lua_State *L, int arg);
 
-/* The type that an argument names: a string or a layout. */
-struct view_type view_checktype (lua_State *L, int arg);
+/* Pushes a view of n elements from that byte on, of the mapping of the object at index map, which are
+** there; layout is the index of the type's layout, 0 if it has none. */
+View *view_new (lua_State *L, int map, struct lipc_map *m, struct view_type t, int layout,
+                size_t offset, size_t n, size_t stride);
 
-/* Raises: the index in argument arg is not that of an element. */
+/* The same for a part of a view at this index. */
+View *view_newpart (lua_State *L, int idx, const View *v, struct view_type t, int layout,
+                    size_t offset, size_t n, size_t stride);
+
+/* The type of numbers, or of bytes, that has this name. */
+bool view_findtype (const char *name, struct view_type *ret_t);
+
+/* ---- checks ---- */
+
+/* These raise.  noelement: argument arg is no index of an element.  badvalue: the value at idx, which
+** came by argument arg, is none that the type has.  gone: the mapping is closed or has shrunk. */
 int view_noelement (lua_State *L, int arg, const View *v);
-
-/* Raises: the value at idx, argument arg, is none that the element can have. */
 int view_badvalue (lua_State *L, int arg, int idx, const struct view_type *t);
-
-/* The address of the element that argument 2 names, or misuse; for writing: the mapping must allow it. */
-static inline char *view_element (lua_State *L, const View *v);
-static inline char *view_writable (lua_State *L, const View *v);
-
-/* Elements from the address of one: pushed; taken from the value at idx (argument arg is named should
-** it not fit, and nothing is stored then). */
-void view_push (lua_State *L, const View *v, size_t i, const char *p);
-void view_take (lua_State *L, int arg, int idx, const View *v, char *p);
+const char *view_whynot (lua_State *L, int idx, const struct view_type *t); /* the reason, pushed */
+int view_gone (lua_State *L, const View *v);
+void view_checkwrite (lua_State *L, const View *v);
 
 /* The range of indices in arguments arg and arg + 1; by default whole: all, else the one at arg.
 ** An empty one is i, i - 1.  *ret_first counts from 0; returns how many there are. */
 size_t view_checkrange (lua_State *L, int arg, const View *v, bool whole, size_t *ret_first);
 
-/* The address of element i (from 0) and n - 1 behind it, which are there; NULL when n is 0. */
-char *view_range (lua_State *L, const View *v, size_t i, size_t n);
+/* The address of element i, from 0, which is one of those; raises if the mapping is gone. */
+static inline char *view_address (lua_State *L, const View *v, size_t i) {
+  if (v->end > v->map->size) view_gone(L, v);
+  return v->map->base + v->offset + i * v->stride;
+}
 
-void view_checkwrite (lua_State *L, const View *v);
+/* The address of the element whose index is argument 2; for writing: the mapping must allow it. */
+static inline char *view_element (lua_State *L, const View *v);
+static inline char *view_writable (lua_State *L, const View *v);
 
-extern const luaL_Reg view_range_methods[], view_atomic_methods[];
+/* ---- elements of any kind ---- */
+
+/* Pushes element i, from 0, of the view at index self: a copy of it (a record is a table), or for live
+** what shows and changes it (a record is a record).  Raises if the mapping is gone. */
+static inline void view_push (lua_State *L, int self, const View *v, size_t i, bool live);
+
+/* Stores the value at idx in it; what does not fit raises, and argument arg is to blame. */
+void view_take (lua_State *L, int self, const View *v, size_t i, int arg, int idx);
+
+/* Of the kinds that are no numbers, for view_push and view_take. */
+void view_pushother (lua_State *L, int self, const View *v, size_t i, bool live);
+void view_takeother (lua_State *L, int self, const View *v, size_t i, int arg, int idx);
+
+/* Pushes a string of these bytes, which others may change meanwhile. */
+void view_pushbytes (lua_State *L, const char *p, size_t n, enum view_kind kind);
+
+/* The layout in that argument, or NULL. */
+const struct view_layout *view_testlayout (lua_State *L, int arg);
+
+/* Pushes the layout of an array of n of that type, whose own layout is at that index (0: none).  Not
+** more than VIEW_MAXSIZE bytes. */
+struct view_type view_arraytype (lua_State *L, struct view_type t, int layout, size_t n);
+#define VIEW_MAXSIZE ((size_t)PTRDIFF_MAX / 2)
+
+struct view_type view_recordtype (const struct view_layout *l);
+
+/* layout(fields): the function of the module. */
+int view_makelayout (lua_State *L);
+
+void view_openlayout (lua_State *L);
+void view_openrecord (lua_State *L);
+void view_openwait (lua_State *L);
+
+/* ---- classes ---- */
+
+/* Makes the metatable of that name, once: all functions have it as their first upvalue.  index: what
+** __index is, its second upvalue the methods; NULL: the methods themselves. */
+void view_class (lua_State *L, const char *tname, const luaL_Reg *events,
+                 const luaL_Reg *const methods[], lua_CFunction index);
+int view_ipairs (lua_State *L);
+
+extern const luaL_Reg view_range_methods[], view_copy_methods[], view_atomic_methods[],
+  view_record_methods[];
 
 /* ---- numbers ---- */
 
@@ -175,9 +242,12 @@ static inline bool view_putnumber (lua_State *L, int idx, enum view_kind kind, c
   return true;
 }
 
-/* ---- inline ---- */
+static inline void view_push (lua_State *L, int self, const View *v, size_t i, bool live) {
+  if (view_isnumber(v->t.kind)) view_pushnumber(L, v->t.kind, view_address(L, v, i));
+  else view_pushother(L, self, v, i, live);
+}
 
-int view_gone (lua_State *L, const View *v);
+/* ---- addresses ---- */
 
 static inline char *view_element (lua_State *L, const View *v) {
   int ok = lua_type(L, 2) == LUA_TNUMBER; /* no numeral in a string: it names a method */
