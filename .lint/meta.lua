@@ -191,7 +191,7 @@ local function methods_of(mt)
     for i = 1, 255 do
       local name, up = debug.getupvalue(index, i)
       if not name then break end
-      if type(up) == "table" and name ~= "_ENV" then return up end
+      if type(up) == "table" and up ~= mt and name ~= "_ENV" then return up end
     end
   end
   return {}

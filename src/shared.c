@@ -127,5 +127,6 @@ int lipc_open_shared (lua_State *L) {
   lipc_module(L, funcs);
   shared_open_value(L);
   shared_open_dict(L);
+  shared_open_array(L);
   return 1;
 }

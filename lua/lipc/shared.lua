@@ -2,7 +2,8 @@
 -- The objects are made in C (src/shared*.c); here is where they lie: in memory that forked children inherit, or
 -- in a named object, which appears under its name when it is whole.
 local lipc = require "lipc.core"
-local core, mmap = lipc.shared(), lipc.mmap()
+local core, mmap, view = lipc.shared(), lipc.mmap(), lipc.view()
+local types = require "lipc.shared.types"
 
 local shared = {}
 
@@ -111,7 +112,64 @@ function shared.dict(options)
     core.dict.open)
 end
 
--- Each kind that a header can tell of.
+-- ---- arrays and records: an object, and a view of its memory that shows the elements ----
+
+-- open(map) of these, for an object of that name: `expected` are the bytes of a type, n how many; nil: whatever
+-- is there.
+local function open_elements(which, name, kind, expected, n)
+  return function(map)
+    local object, bytes, count, itemsize, offset = core[which].open(map)
+    if not object then return nil, bytes, count end
+    local of, size
+    if bytes == expected then of, size = kind, select(2, types.of(kind)) else of, size = types.read(bytes) end
+    local problem
+    if expected and bytes ~= expected then problem = "its elements are of another type"
+    elseif n and n ~= count then problem = ("it has %d elements, %d expected"):format(count, n)
+    elseif not of then problem = "its layout is not to be told from its header: say what it is"
+    elseif size ~= itemsize or (which == "struct" and (count ~= 1 or type(of) == "string")) then
+      problem = "its header makes no sense"
+    end
+    if problem then
+      return nil, ("shared.%s %s: Protocol error (%s)"):format(which, name, problem), "EPROTO"
+    end
+    local elements = view.of(map, of, offset, count)
+    return core[which].show(object, which == "struct" and elements[1] or elements)
+  end
+end
+
+local function elements(which, kind, n, opts)
+  local bytes, itemsize = types.of(kind)
+  if not bytes then misuse(which, 1, ("unknown type '%s'"):format(kind)) end
+  local open = open_elements(which, opts.name, kind, bytes, n)
+  if not makes(opts) then return place(which, opts, nil, nil, open) end
+  local size = ask(which, core[which].size, bytes, n, itemsize)
+  return place(which, opts, size, function(map) return core[which].make(map, bytes, n, itemsize) end, open)
+end
+
+local function is_layout(value)
+  return type(value) == "userdata" and tostring(value):find "^lipc%.view%.layout" ~= nil
+end
+
+function shared.array(kind, n, options)
+  if type(kind) ~= "string" and not is_layout(kind) then misuse("array", 1, "type or layout expected, got " .. type(kind)) end
+  local opts = check("array", 3, options, {})
+  if (n ~= nil or makes(opts)) and math.type(n) ~= "integer" then
+    misuse("array", 2, "integer expected, got " .. (type(n) == "number" and "float" or type(n)))
+  end
+  return elements("array", kind, n, opts)
+end
+
+function shared.struct(fields, options)
+  local layout = is_layout(fields) and fields or ask("struct", view.layout, fields)
+  for _, field in ipairs(layout:fields()) do
+    if core.struct.methods[field.name] then
+      misuse("struct", 1, ("field '%s' has the name of a method"):format(field.name))
+    end
+  end
+  return elements("struct", layout, 1, check("struct", 2, options, {}))
+end
+
+-- Of each kind: its header says which.
 function shared.open(name)
   local map, message, code = lipc.shm().open(name)
   if not map then return said("open", message, code) end
@@ -120,7 +178,7 @@ function shared.open(name)
     map:close()
     return nil, ("shared.open %s: Protocol error (nothing of lipc.shared is there)"):format(name), "EPROTO"
   end
-  return finish(map, core[kind].open)
+  return finish(map, core[kind].show and open_elements(kind, name) or core[kind].open)
 end
 
 -- ---- update: read, call, write, under the lock ----
