@@ -90,9 +90,10 @@ void shared_add (lua_State *L, const char *name, const struct lipc_class *cls,
   lua_newtable(L);
   luaL_setfuncs(L, functions, 0);
   luaL_getmetatable(L, cls->tname);
-  lua_getfield(L, -1, "__index");
-  lua_setfield(L, -3, "methods");
-  lua_pop(L, 1);
+  int mt = lua_gettop(L);
+  if (lua_getfield(L, -1, "__index") == LUA_TFUNCTION) lua_getupvalue(L, -1, SHARED_METHODS);
+  lua_setfield(L, mt - 1, "methods");
+  lua_settop(L, mt - 1);
   lua_setfield(L, -2, name);
 }
 

@@ -32,6 +32,9 @@ int shared_open (lua_State *L, const struct lipc_class *cls, const struct lipc_s
 /* Fails for what is there, and not what was expected. */
 int shared_openfail (lua_State *L, const struct lipc_sync_what *what, const char *note);
 
+/* Of an __index that is a function, the upvalue that has the methods. */
+#define SHARED_METHODS 2
+
 /* Puts the functions, and the methods of the class, under this name into the module's table on top. */
 void shared_add (lua_State *L, const char *name, const struct lipc_class *cls,
                  const luaL_Reg *functions);

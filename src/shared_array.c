@@ -29,7 +29,7 @@ static int l_elements_index (lua_State *L) {
   lipc_check(L, 1);
   if (lua_type(L, 2) == LUA_TSTRING) {
     lua_pushvalue(L, 2);
-    if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
+    if (lua_rawget(L, lua_upvalueindex(SHARED_METHODS)) != LUA_TNIL) return 1;
     if (lua_toboolean(L, lua_upvalueindex(3))) return 1; /* an array has no fields */
     lua_pop(L, 1);
   }
@@ -231,7 +231,10 @@ static void index_elements (lua_State *L, const struct lipc_class *cls, bool arr
     "band",    "bor",   "bxor",    "wait", "wake",   "type",      "itemsize", NULL};
   luaL_getmetatable(L, cls->tname);
   int mt = lua_gettop(L);
-  lua_getfield(L, mt, "__index");
+  if (lua_getfield(L, mt, "__index") != LUA_TTABLE) { /* it was done when the module was opened before */
+    lua_settop(L, mt - 1);
+    return;
+  }
   for (int i = 0; array && of_view[i] != NULL; i++) {
     lua_pushvalue(L, mt);
     lua_pushstring(L, of_view[i]);

@@ -275,11 +275,12 @@ static int stat_step (lua_State *L, int t) {
   lipc_setinteger(L, "capacity", d->plan.capacity);
   lipc_setinteger(L, "used", (lua_Integer)s.used * HASH_BLOCK);
   lipc_setinteger(L, "bytes", (lua_Integer)d->plan.nblocks * HASH_BLOCK);
+  lipc_setinteger(L, "repairs", s.repairs);
   return 1;
 }
 static const struct lipc_op stat_op = {"stat", stat_step, 0, NULL};
 
-/* d:stat([timeout]) -> {type=, name=, count=, capacity=, used=, bytes=} | nil, msg, code */
+/* d:stat([timeout]) -> {type=, name=, count=, capacity=, used=, bytes=, repairs=} | nil, msg, code */
 static int l_dict_stat (lua_State *L) { return lipc_drive(L, &stat_op, 2); }
 
 static int dict_release (lua_State *L, struct lipc_handle *h, int fd) {

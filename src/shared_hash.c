@@ -21,7 +21,7 @@ struct head {
   _Atomic uint32_t used; /* blocks of entries */
   _Atomic uint32_t touched; /* blocks that were ever used: the first ones */
   link_t free; /* list of those of them that are not, by `more` */
-  uint32_t unused;
+  _Atomic uint32_t repairs; /* how often somebody has died inside */
   uint64_t seed[2];
 };
 
@@ -341,7 +341,8 @@ void shared_hash_clear (const struct hash *h) {
 }
 
 void shared_hash_stat (const struct hash *h, struct hash_stat *ret_stat) {
-  struct hash_stat s = {load(&head_of(h)->count), load(&head_of(h)->used)};
+  const struct head *head = head_of(h);
+  struct hash_stat s = {load(&head->count), load(&head->used), load(&head->repairs)};
   if (s.count > h->plan->capacity) s.count = h->plan->capacity;
   if (s.used > h->plan->nblocks) s.used = h->plan->nblocks;
   *ret_stat = s;
@@ -408,6 +409,7 @@ int shared_hash_repair (const struct hash *h, bool died) {
     publish(&head->state, UNSURE);
     LIPC_STEP("dict.unsure");
   }
+  if (died) store(&head->repairs, load(&head->repairs) + 1);
   switch (state) {
     case WHOLE: return 0;
     case UNSURE: return rebuild(h);

@@ -66,6 +66,7 @@ void shared_hash_clear (const struct hash *h);
 
 struct hash_stat {
   uint32_t count, used; /* entries, blocks */
+  uint32_t repairs; /* how often somebody has died in the middle of a change */
 };
 void shared_hash_stat (const struct hash *h, struct hash_stat *ret_stat);
 

@@ -7,9 +7,14 @@ local types = require "lipc.shared.types"
 
 local shared = {}
 
--- Raises for whoever called shared.<name>.
+-- Misuse is reported where the user's code is, not in here.
 local function misuse(name, arg, problem)
-  error(("bad argument #%d to '%s' (%s)"):format(arg, name, problem), 4)
+  local level, info, where = 2, nil, ""
+  repeat
+    info, level = debug.getinfo(level, "Sl"), level + 1
+  until not info or (info.what ~= "C" and not info.short_src:find "lipc/shared%.lua")
+  if info and info.currentline > 0 then where = ("%s:%d: "):format(info.short_src, info.currentline) end
+  error(("%sbad argument #%d to '%s' (%s)"):format(where, arg, name, problem), 0)
 end
 
 -- Options that say where it lies, for every kind.
