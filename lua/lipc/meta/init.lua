@@ -18,6 +18,7 @@
 ---@field timer lipc.timer.module
 ---@field mqueue lipc.mqueue.module
 ---@field semaphore lipc.semaphore.module
+---@field shared lipc.shared.module
 ---@field sysv lipc.sysv.module
 ---@field socket lipc.socket.module
 ---@field signal lipc.signal.module

@@ -51,6 +51,7 @@ function types.read(bytes)
   if sizes[bytes] then return bytes, sizes[bytes] end
   if bytes:sub(1, 1) ~= "{" then return nil end
   local ok, layout, at = pcall(decode, bytes, 2, 0)
+  if layout == "not enough memory" then error(layout, 0) end
   if ok and at == #bytes + 1 and encode(layout) == bytes:sub(2) then return layout, layout:size() end
   return nil
 end
