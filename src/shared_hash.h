@@ -26,7 +26,7 @@ struct hash_plan {
 
 /* A table, or a copy of one. */
 struct hash {
-  char *base; /* aligned to HASH_BLOCK */
+  char *base; /* aligned as its words need it; to HASH_BLOCK for speed */
   const struct hash_plan *plan;
 };
 

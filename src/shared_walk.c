@@ -10,7 +10,7 @@
 struct copy {
   struct hash_plan plan;
   struct hash_walk walk;
-  _Alignas(HASH_BLOCK) char table[];
+  _Alignas(uint64_t) char table[];
 };
 
 /* Leaves the copy on top: 0; else what the step returns. */
