@@ -154,6 +154,7 @@ build = {
     ["lipc.meta.poll"] = "lua/lipc/meta/poll.lua",
     ["lipc.meta.process"] = "lua/lipc/meta/process.lua",
     ["lipc.meta.semaphore"] = "lua/lipc/meta/semaphore.lua",
+    ["lipc.meta.shared"] = "lua/lipc/meta/shared.lua",
     ["lipc.meta.signal"] = "lua/lipc/meta/signal.lua",
     ["lipc.meta.socket"] = "lua/lipc/meta/socket.lua",
     ["lipc.meta.stream"] = "lua/lipc/meta/stream.lua",

@@ -207,11 +207,15 @@ static int open (lua_State *L, const struct lipc_class *cls, const struct lipc_s
 
 /* make(mapping, type, count, itemsize) -> true | nil, msg, code: puts one into its zeroed memory */
 static int l_array_make (lua_State *L) { return make(L, &whats[0]); }
+
+/* The same of a record, whose count is 1 */
 static int l_struct_make (lua_State *L) { return make(L, &whats[1]); }
 
 /* open(mapping) -> object, type, count, itemsize, offset | nil, msg, code: the one that is there, closed until
 ** show() */
 static int l_array_open (lua_State *L) { return open(L, &classes[0], &whats[0]); }
+
+/* The same of a record */
 static int l_struct_open (lua_State *L) { return open(L, &classes[1], &whats[1]); }
 
 /* show(object, elements) -> object: it is open now, and these are its elements */
@@ -231,7 +235,8 @@ static void index_elements (lua_State *L, const struct lipc_class *cls, bool arr
     "band",    "bor",   "bxor",    "wait", "wake",   "type",      "itemsize", NULL};
   luaL_getmetatable(L, cls->tname);
   int mt = lua_gettop(L);
-  if (lua_getfield(L, mt, "__index") != LUA_TTABLE) { /* it was done when the module was opened before */
+  if (lua_getfield(L, mt, "__index") !=
+      LUA_TTABLE) { /* it was done when the module was opened before */
     lua_settop(L, mt - 1);
     return;
   }

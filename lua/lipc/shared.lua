@@ -9,10 +9,12 @@ local shared = {}
 
 -- Misuse is reported where the user's code is, not in here.
 local function misuse(name, arg, problem)
-  local level, info, where = 2, nil, ""
-  repeat
-    info, level = debug.getinfo(level, "Sl"), level + 1
-  until not info or (info.what ~= "C" and not info.short_src:find "lipc/shared%.lua")
+  local level, where = 2, ""
+  local info = debug.getinfo(level, "Sl")
+  while info and (info.what == "C" or info.short_src:find "lipc/shared%.lua") do
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
+  end
   if info and info.currentline > 0 then where = ("%s:%d: "):format(info.short_src, info.currentline) end
   error(("%sbad argument #%d to '%s' (%s)"):format(where, arg, name, problem), 0)
 end

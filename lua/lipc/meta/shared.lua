@@ -69,8 +69,8 @@ function shared.dict(options) end
 ---@return lipc.shared.value|lipc.shared.array|lipc.shared.struct|lipc.shared.dict|nil object, string? message, string? code "ENOENT", "EACCES", "EPROTO": nothing of the kind
 function shared.open(name) end
 
---- What all of them have. Timeouts: default `settimeout`, at first for ever.
----@class lipc.shared.object
+--- What all of them have.
+---@class lipc.shared.object : lipc.object
 local Object = {}
 
 --- Takes the lock: operations of all other processes, objects and coroutines wait until `unlock`.
@@ -95,14 +95,6 @@ function Object:with(fn, timeout) end
 --- What the lock protects is in order again, after "EOWNERDEAD".
 ---@return true? ok, string? message, string? code "EPERM", "EINVAL": nobody died
 function Object:consistent() end
-
----@return true? ok, string? message, string? code
-function Object:close() end
-
---- The default timeout of its operations.
----@param seconds? number nil: for ever
----@return self
-function Object:settimeout(seconds) end
 
 ---@class lipc.shared.value : lipc.shared.object
 local Value = {}

@@ -23,9 +23,10 @@ end
 
 -- The other way; raises when it is nothing that encode makes.  Rows of rows have lost what they were.
 local function decode(s, at, depth)
-  local size, align, n, list = ("<I8I4I4"):unpack(s, at)
+  local size, align, n = ("<I8I4I4"):unpack(s, at)
+  local list = { size = size, align = align }
   assert(depth < MAXDEPTH and n <= #s)
-  list, at = { size = size, align = align }, at + 16
+  at = at + 16
   for i = 1, n do
     local name, offset, bytes, count, kind
     name, offset, bytes, count, kind, at = ("<s2I8I8I8s1"):unpack(s, at)
