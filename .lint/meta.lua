@@ -187,7 +187,7 @@ for _, mt in pairs(debug.getregistry()) do note_metatable(mt) end
 local function methods_of(mt)
   local index = rawget(mt, "__index")
   if type(index) == "table" then return index end
-  if type(index) == "function" then -- elements by number, methods by name: the table is an upvalue
+  if type(index) == "function" then -- elements by number, methods by name: the table is an upvalue, as may be mt
     for i = 1, 255 do
       local name, up = debug.getupvalue(index, i)
       if not name then break end

@@ -268,3 +268,9 @@ void lipcsys_unguard (struct lipcsys_guard *g) {
 }
 
 void lipcsys_guard_forked (void) { atomic_store(&inside, 0); }
+
+void lipcsys_guard_again (void) {
+  if (guarded == 0) return;
+  top = -1;
+  (void)install();
+}

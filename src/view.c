@@ -167,7 +167,7 @@ static int l_view_index (lua_State *L) {
   const char *p = view_element(L, v);
   if (view_isnumber(v->t.kind)) view_pushnumber(L, v->t.kind, p);
   else view_pushother(L, 1, v, (size_t)lua_tointeger(L, 2) - 1, true);
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return 1;
 }
 
@@ -177,7 +177,7 @@ static int l_view_newindex (lua_State *L) {
   char *p = view_writable(L, v);
   if (!view_isnumber(v->t.kind)) view_takeother(L, 1, v, (size_t)lua_tointeger(L, 2) - 1, 3, 3);
   else if (!view_putnumber(L, 3, v->t.kind, p)) view_badvalue(L, 3, 3, &v->t);
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return 0;
 }
 

@@ -109,6 +109,11 @@ static inline char *view_address (lua_State *L, const View *v, size_t i) {
   return v->map->base + v->offset + i * v->stride;
 }
 
+/* After an access of any kind, also of nothing at all: see lipc_map_done. */
+static inline void view_done (lua_State *L, int arg, const struct lipc_map *m) {
+  if (m->size > 0) lipc_map_done(L, arg, m);
+}
+
 /* The address of the element whose index is argument 2; for writing: the mapping must allow it. */
 static inline char *view_element (lua_State *L, const View *v);
 static inline char *view_writable (lua_State *L, const View *v);

@@ -55,7 +55,7 @@ static uint64_t checkbits (lua_State *L, int arg, const View *v) {
 }
 
 static int push (lua_State *L, const View *v, uint64_t x) {
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   if (v->t.kind == VIEW_I32) lua_pushinteger(L, (int32_t)(uint32_t)x);
   else if (v->t.kind == VIEW_U32) lua_pushinteger(L, (uint32_t)x);
   else lua_pushinteger(L, (lua_Integer)x);
@@ -102,7 +102,7 @@ static int l_view_store (lua_State *L) {
     else if (order == RELEASE) __atomic_store_n(word, x, __ATOMIC_RELEASE);
     else __atomic_store_n(word, x, __ATOMIC_SEQ_CST);
   }
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return 0;
 }
 
@@ -197,7 +197,7 @@ static int wait_step (lua_State *L, int t) {
   const _Atomic uint32_t *word = word_of(L, v);
   if (word == NULL) return lipc_failself(L, "wait", -ECANCELED);
   uint32_t x = atomic_load(word);
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return x == (uint32_t)lua_tointeger(L, 4) ? lipc_again(0) : push(L, v, x);
 }
 static const struct lipc_op wait_op = {"wait", wait_step, 0, NULL};
@@ -233,7 +233,7 @@ static int l_view_wake (lua_State *L) {
   luaL_argcheck(L, n >= 1, 3, "must be positive");
   lua_pushinteger(L,
                   lipcsys_futexwake((_Atomic uint32_t *)(void *)p, n < INT_MAX ? (int)n : INT_MAX));
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return 1;
 }
 

@@ -68,8 +68,8 @@ static int l_view_copy (lua_State *L) {
     luaL_argerror(L, 3, "records of another layout");
   if (n > 0 && same) move(L, to, (size_t)i - 1, from, j, n);
   else if (n > 0) convert(L, to, (size_t)i - 1, from, 3, j, n);
-  lipc_map_done(L, 3, from->map);
-  lipc_map_done(L, 1, to->map);
+  view_done(L, 3, from->map);
+  view_done(L, 1, to->map);
   lua_settop(L, 1);
   return 1;
 }
@@ -131,8 +131,8 @@ static int l_view_compare (lua_State *L) {
   lua_settop(L, 2);
   check_comparable(L, a, b);
   size_t n = a->n < b->n ? a->n : b->n, i = difference(L, a, b, n, &r);
-  lipc_map_done(L, 1, a->map);
-  lipc_map_done(L, 2, b->map);
+  view_done(L, 1, a->map);
+  view_done(L, 2, b->map);
   if (r == 0) r = a->n < b->n ? -1 : a->n > b->n;
   if (r == 2) lua_pushnil(L);
   else lua_pushinteger(L, r);
@@ -147,24 +147,26 @@ static int l_view_equal (lua_State *L) {
   lua_settop(L, 2);
   check_comparable(L, a, b);
   if (a->n == b->n) difference(L, a, b, a->n, &r);
-  lipc_map_done(L, 1, a->map);
-  lipc_map_done(L, 2, b->map);
+  view_done(L, 1, a->map);
+  view_done(L, 2, b->map);
   lua_pushboolean(L, r == 0);
   return 1;
 }
 
 /* ---- finding ---- */
 
+/* The results for n bytes at p: one index when that is 0, for an element; NULL: nil. */
 static int found (lua_State *L, const View *v, const char *p, size_t n) {
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   if (p == NULL) {
     lua_pushnil(L);
     return 1;
   }
   lua_Integer i = p - (v->map->base + v->offset) + 1;
   lua_pushinteger(L, i);
+  if (n == 0) return 1;
   lua_pushinteger(L, i + (lua_Integer)n - 1);
-  return n == 0 ? 1 : 2;
+  return 2;
 }
 
 /* v:find(value[, init]) -> index | nil: the first element from init (1) on that equals it, as v[i] == value says;
@@ -205,7 +207,7 @@ static int l_view_find (lua_State *L) {
     }
     lua_settop(L, 2);
   }
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   if (i == v->n) lua_pushnil(L);
   return 1;
 }

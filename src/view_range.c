@@ -34,7 +34,7 @@ static int l_view_get (lua_State *L) {
   if (n > INT32_MAX / 2 || !lua_checkstack(L, (int)n + LUA_MINSTACK))
     luaL_argerror(L, 3, "too many results (totable has no limit)");
   for (size_t i = 0; i < n; i++) view_push(L, 1, v, first + i, false);
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return (int)n;
 }
 
@@ -48,7 +48,7 @@ static int l_view_totable (lua_State *L) {
     view_push(L, 1, v, first + i, false);
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return 1;
 }
 
@@ -75,7 +75,7 @@ static int l_view_set (lua_State *L) {
     view_take(L, 1, v, first + k, 3, list ? -1 : (int)k + 3);
     if (list) lua_pop(L, 1);
   }
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   lua_settop(L, 1);
   return 1;
 }
@@ -108,7 +108,7 @@ static int l_view_fill (lua_State *L) {
         }
     }
   }
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   lua_settop(L, 1);
   return 1;
 }
@@ -133,7 +133,7 @@ static int l_view_string (lua_State *L) {
     for (size_t i = 0; i < n; i++) memcpy(to + i * size, p + i * v->stride, size);
     luaL_pushresultsize(&b, n * size);
   }
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return 1;
 }
 
@@ -154,7 +154,7 @@ static int l_view_setstring (lua_State *L) {
     if (view_packed(v)) memcpy(p, s, len);
     else
       for (size_t i = 0; i < n; i++) memcpy(p + i * v->stride, s + i * size, size);
-    lipc_map_done(L, 1, v->map);
+    view_done(L, 1, v->map);
   }
   lua_settop(L, 1);
   return 1;
@@ -184,7 +184,7 @@ static int next_element (lua_State *L) {
   }
   lua_pushinteger(L, i + 1);
   view_push(L, 1, v, (size_t)i, true);
-  lipc_map_done(L, 1, v->map);
+  view_done(L, 1, v->map);
   return 2;
 }
 

@@ -175,7 +175,7 @@ static const char *take (lua_State *L, struct place at, int idx) {
   if (r != NULL && r->layout == at.t->layout) {
     const char *from = lipc_map_at(L, 1, r->map, r->offset, at.t->size);
     memmove(address(L, &at), from, at.t->size);
-    lipc_map_done(L, 1, r->map);
+    view_done(L, 1, r->map);
     return NULL;
   }
   if (lua_type(L, idx) != LUA_TTABLE) return view_whynot(L, idx, at.t);
@@ -280,7 +280,7 @@ static int l_record_index (lua_State *L) {
   int i = checkfield(L, at.layout);
   address(L, &at); /* also of what is not read now */
   push_field(L, &at, i);
-  lipc_map_done(L, 1, at.m);
+  view_done(L, 1, at.m);
   return 1;
 }
 
@@ -292,7 +292,7 @@ static int l_record_newindex (lua_State *L) {
   if (at.m->readonly) luaL_argerror(L, 1, "read-only mapping");
   const char *wrong = take_field(L, &at, i, 3);
   if (wrong != NULL) luaL_argerror(L, 3, in_field(L, lua_tostring(L, 2), wrong));
-  lipc_map_done(L, 1, at.m);
+  view_done(L, 1, at.m);
   return 0;
 }
 
@@ -306,7 +306,7 @@ static int next_field (lua_State *L) {
   lua_getiuservalue(L, at.layout, LAYOUT_UV_NAMES);
   lua_rawgeti(L, -1, i + 1);
   push_field(L, &at, i);
-  lipc_map_done(L, 1, at.m);
+  view_done(L, 1, at.m);
   return 2;
 }
 

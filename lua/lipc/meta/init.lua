@@ -18,8 +18,14 @@
 ---@field timer lipc.timer.module
 ---@field mqueue lipc.mqueue.module
 ---@field semaphore lipc.semaphore.module
+<<<<<<< HEAD
 ---@field shared lipc.shared.module
+=======
+---@field shm lipc.shm.module
+---@field mmap lipc.mmap.module
+>>>>>>> d3b1fe8fc3822a471c537c9e0f76a0fff67e47db
 ---@field sysv lipc.sysv.module
+---@field view lipc.view.module
 ---@field socket lipc.socket.module
 ---@field signal lipc.signal.module
 ---@field poll lipc.poll.module
