@@ -93,8 +93,7 @@ int lipc_hold_take (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *
   p->hold.pin.gone = map_goes;
   lipc_map_unpin(&p->hold.pin); /* a forked child's, from its parent */
   lipc_map_pin(p->map, &p->hold.pin);
-  if (!lua_pushthread(L)) lua_setiuservalue(L, 1, LIPC_UV_OWNER);
-  else lua_pop(L, 1);
+  lipc_keep_owner(L, p, 1);
   return orphaned ? -EOWNERDEAD : 0;
 }
 
@@ -153,7 +152,7 @@ int lipc_sync_block (lua_State *L, const struct lipc_op *op, int t, double secon
 
 /* ---- methods ---- */
 
-static int failed (lua_State *L, const char *op, int err) {
+int lipc_hold_failed (lua_State *L, const char *op, int err) {
   const char *note = NULL;
   switch (err) {
     case -EDEADLK: note = "this coroutine holds it already"; break;
@@ -169,7 +168,7 @@ static int lock_once (lua_State *L, const char *op) {
   struct lipc_placed *p = lua_touserdata(L, 1);
   int r = lipc_hold_take(L, p, lipc_placed_at(L, p));
   if (r == -EAGAIN) return lipc_again(0);
-  if (r < 0 && r != -EOWNERDEAD) return failed(L, op, r);
+  if (r < 0 && r != -EOWNERDEAD) return lipc_hold_failed(L, op, r);
   lua_pushboolean(L, 1);
   if (r == 0) return 1;
   lua_pushliteral(L, "EOWNERDEAD");
@@ -199,19 +198,13 @@ static int l_hold_trylock (lua_State *L) {
   return lipc_drive(L, &trylock_op, 2);
 }
 
-/* Of the object at idx: it need not keep the coroutine any more. */
-static void forget_owner (lua_State *L, int idx) {
-  lua_pushnil(L);
-  lua_setiuservalue(L, idx, LIPC_UV_OWNER);
-}
-
 static int unlock_step (lua_State *L, int t) {
   struct lipc_placed *p = lua_touserdata(L, 1);
   (void)t;
   lipc_placed_at(L, p);
-  if (!lipc_hold_mine(L, p)) return failed(L, "unlock", -EPERM);
+  if (!lipc_hold_mine(L, p)) return lipc_hold_failed(L, "unlock", -EPERM);
   if (lipc_hold_give(p, SHORT) < 0) return lipc_again(0);
-  if (!lua_pushthread(L)) forget_owner(L, 1);
+  lipc_drop_owner(L, p, 1);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -225,17 +218,24 @@ static int l_hold_unlock (lua_State *L) {
   return lipc_drive(L, &unlock_op, 2);
 }
 
+int lipc_hold_mend (struct lipc_placed *p, struct lipc_sync_base *b) {
+  int r = lipc_sync_lock(p, &b->header);
+  if (r < 0) return r;
+  bool needed = is_ours(p, b) && lipc_get(&b->holder.state) == LIPC_HOLDER_INCONSISTENT;
+  if (needed) lipc_put(&b->holder.state, LIPC_HOLDER_HELD);
+  LIPC_STEP("holder.consistent");
+  lipc_sync_leave(&b->header);
+  return needed ? 0 : -EINVAL;
+}
+
 static int consistent_step (lua_State *L, int t) {
   struct lipc_placed *p = lua_touserdata(L, 1);
   struct lipc_sync_base *b = lipc_placed_at(L, p);
   (void)t;
-  if (!lipc_hold_mine(L, p)) return failed(L, "consistent", -EPERM);
-  if (lipc_sync_lock(p, &b->header) < 0) return lipc_again(0);
-  bool needed = lipc_get(&b->holder.state) == LIPC_HOLDER_INCONSISTENT;
-  if (needed) lipc_put(&b->holder.state, LIPC_HOLDER_HELD);
-  LIPC_STEP("holder.consistent");
-  lipc_sync_leave(&b->header);
-  if (!needed) return lipc_failselfnote(L, "consistent", -EINVAL, "nobody died who held it");
+  if (!lipc_hold_mine(L, p)) return lipc_hold_failed(L, "consistent", -EPERM);
+  int r = lipc_hold_mend(p, b);
+  if (r == -EAGAIN) return lipc_again(0);
+  if (r < 0) return lipc_failselfnote(L, "consistent", -EINVAL, "nobody died who held it");
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -253,7 +253,7 @@ static int with_step (lua_State *L, int t) {
   struct lipc_placed *p = lua_touserdata(L, 1);
   int r = lipc_hold_take(L, p, lipc_placed_at(L, p));
   if (r == -EAGAIN) return lipc_again(0);
-  if (r < 0 && r != -EOWNERDEAD) return failed(L, "with", r);
+  if (r < 0 && r != -EOWNERDEAD) return lipc_hold_failed(L, "with", r);
   lua_pushinteger(L, (lua_Integer)p->hold.serial);
   lua_setiuservalue(L, t - 1, LIPC_HELD_UV);
   return lipc_heldnote(L, 2, t, r == 0 ? NULL : "EOWNERDEAD");
@@ -267,7 +267,8 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   if (lua_tointeger(L, -1) != (lua_Integer)p->hold.serial) return;
   lipc_hold_give(p, PATIENCE);
   lua_getiuservalue(L, 1, 1);
-  forget_owner(L, -2);
+  lua_pushnil(L);
+  lua_setiuservalue(L, -2, LIPC_UV_OWNER);
 }
 
 /* x:with(fn[, timeout]) -> what fn(x[, "EOWNERDEAD"]) returns | nil, msg, code: held while fn runs, given

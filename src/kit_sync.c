@@ -99,11 +99,12 @@ void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size
   lua_Integer offset = luaL_optinteger(L, arg + 1, 0);
   luaL_argcheck(L, !m->readonly, arg, "the mapping is read-only");
   luaL_argcheck(L, offset >= 0, arg + 1, "offset must not be negative");
-  luaL_argcheck(L, offset % LIPC_SYNC_ALIGN == 0, arg + 1, "offset must be a multiple of 8");
-  lipc_map_at(L, arg, m, (size_t)offset, size);
+  char *at = lipc_map_at(L, arg, m, (size_t)offset, size);
+  luaL_argcheck(L, (uintptr_t)at % LIPC_SYNC_ALIGN == 0, arg + 1, "must be a multiple of 8");
   lipc_map_done(L, arg, m);
   struct lipc_placed *p = lipc_new(L, cls);
   p->map = m;
+  p->main = lipc_getstate(L)->main;
   p->offset = (size_t)offset;
   p->size = size;
   lua_pushvalue(L, arg);
@@ -133,6 +134,46 @@ int lipc_placed_release (lua_State *L, struct lipc_placed *p) {
   lipc_map_unpin(&p->hold.pin);
   p->map = NULL;
   return p->owned != NULL && lipc_isopen(p->owned) ? lipc_shut(L, p->owned) : 0;
+}
+
+/* ---- constructors ---- */
+
+void lipc_sync_options (lua_State *L, struct lipc_sync_making *maker) {
+  lua_settop(L, 4);
+  maker->create = lipc_optbool(L, 3, "create", false);
+  maker->exclusive = lipc_optbool(L, 3, "exclusive", false);
+  luaL_argcheck(L, maker->create || !maker->exclusive, 3, "option 'exclusive' needs 'create'");
+}
+
+static int open_or_make (const struct lipc_sync_making *k, struct lipc_placed *p) {
+  struct lipc_sync_header *h = lipc_placed_peek(p);
+  uint64_t size;
+  for (int tries = 0; tries < 2; tries++) {
+    int r = lipc_sync_open(h, k->what, lipc_placed_room(p), &size);
+    if (r == 0 && (size < k->least || size > (k->most > 0 ? k->most : k->least))) return -EPROTO;
+    if (r == 0) p->size = (size_t)size;
+    if (r == 0) return k->exclusive && tries == 0 ? -EEXIST : 0;
+    if (r != -ENOENT || !k->create) return r;
+    r = lipc_sync_make(h, k->what, k->size, k->exclusive, k->init, k->arg);
+    if (r < 0 && r != -EPROTO) return r; /* EPROTO: or somebody has made one of another size now */
+  }
+  return -EPROTO;
+}
+
+void *lipc_sync_object (lua_State *L, const struct lipc_sync_making *k, int *ret_n) {
+  size_t need = k->create || k->raw ? k->size : sizeof(struct lipc_sync_header);
+  struct lipc_placed *p = lipc_placed_new(L, k->cls, 1, need);
+  int r = k->raw ? 0 : open_or_make(k, p);
+  if (r < 0) {
+    lua_getiuservalue(L, -1, LIPC_UV_NAME);
+    *ret_n = lipc_sync_fail(L, k->op, lua_tostring(L, -1), r, lipc_placed_peek(p), k->what,
+                            lipc_placed_room(p));
+    p->map = NULL;
+    return NULL;
+  }
+  if (lua_toboolean(L, 4)) p->owned = lua_touserdata(L, 1);
+  p->h.fd = LIPC_NOFD;
+  return p;
 }
 
 /* ---- short operations ---- */

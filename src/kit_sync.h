@@ -106,6 +106,7 @@ struct lipc_hold {
 struct lipc_placed {
   struct lipc_handle h;
   struct lipc_map *map;
+  const lua_State *main; /* the one coroutine that is never collected */
   size_t offset, size;
   struct lipc_handle *owned; /* the mapping's object, if it is closed with this one; or NULL */
   /* Called inside the word lock when one died there, in the middle of a change; not under a lock
@@ -134,8 +135,42 @@ void *lipc_placed_peek (const struct lipc_placed *p);
 /* The end of every release: what is held is given back, the mapping's object closed if it is owned. */
 int lipc_placed_release (lua_State *L, struct lipc_placed *p);
 
+/* The object at idx keeps this coroutine while that holds it, so that nobody gets its address. */
+static inline void lipc_keep_owner (lua_State *L, const struct lipc_placed *p, int idx) {
+  if (L == p->main) return;
+  lua_pushthread(L);
+  lua_setiuservalue(L, idx, LIPC_UV_OWNER);
+}
+static inline void lipc_drop_owner (lua_State *L, const struct lipc_placed *p, int idx) {
+  if (L == p->main) return;
+  lua_pushnil(L);
+  lua_setiuservalue(L, idx, LIPC_UV_OWNER);
+}
+
 /* How many bytes there are from the offset on. */
 size_t lipc_placed_room (const struct lipc_placed *p);
+
+/* ---- constructors ---- */
+
+/* How a constructor (map, offset, opts, owned) makes or opens what it is for. */
+struct lipc_sync_making {
+  const struct lipc_class *cls;
+  const struct lipc_sync_what *what;
+  const char *op; /* "sync.rwlock" */
+  bool create, exclusive;
+  size_t size; /* of one that is made */
+  size_t least, most; /* of one that is there; most 0: as least */
+  void (*init)(void *memory, const void *arg);
+  const void *arg;
+  bool raw; /* size bytes, without a header: nothing is looked at, or made */
+};
+
+/* Pushes the object, or what a failure returns: then NULL, and how many values.  The options have been
+** read: metamethods run before the mapping is looked at.  owned true: close closes the mapping too. */
+void *lipc_sync_object (lua_State *L, const struct lipc_sync_making *maker, int *ret_n);
+
+/* The options create and exclusive. */
+void lipc_sync_options (lua_State *L, struct lipc_sync_making *maker);
 
 /* ---- short operations ---- */
 
@@ -162,6 +197,12 @@ int lipc_hold_take (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *
 /* Gives it back.  Never raises; 0 also when it is not held, or by the parent of this process; -EAGAIN
 ** after that many seconds. */
 int lipc_hold_give (struct lipc_placed *p, double seconds);
+
+/* After -EOWNERDEAD: all is in order again.  0; -EINVAL: nobody died; -EAGAIN. */
+int lipc_hold_mend (struct lipc_placed *p, struct lipc_sync_base *b);
+
+/* Fails with what such an error means here. */
+int lipc_hold_failed (lua_State *L, const char *op, int err);
 
 /* Whether this coroutine holds it by this object. */
 static inline bool lipc_hold_mine (const lua_State *L, const struct lipc_placed *p) {

@@ -1,19 +1,35 @@
-/* semaphore.c - POSIX named semaphores; sem_overview(7).  POSIX.
+/* semaphore.c - POSIX semaphores, named and placed in a mapping; sem_overview(7).  POSIX.
 ** fork: both processes have it open; what one has taken is nobody's: the kernel gives nothing back.
 ** close: neither the name nor what was taken goes; the name by unlink, or by the process that made it.
 ** SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "lipc_kit.h"
+#include "kit_sync.h"
+
+#define LIPC_SEM_OFFSET sizeof(struct lipc_sync_header) /* of a placed one's sem_t */
 
 typedef struct Semaphore {
-  struct lipc_handle h;
-  struct lipcsys_sem *sem;
+  struct lipc_placed p; /* its handle alone, unless it is placed in a mapping */
+  struct lipcsys_sem *sem; /* of a named one */
+  size_t skip; /* bytes of header before a placed one */
   struct lipcsys_fileid id; /* of what we made */
   unsigned held, heldgen; /* by how many calls of with, and in which process */
   bool binary, unlink;
   char name[LIPC_SEM_NAMEMAX + 2]; /* when it is ours to remove */
 } Semaphore;
+
+/* Raises when the mapping it is in has gone. */
+static struct lipcsys_sem *sem_of (lua_State *L, const Semaphore *s) {
+  if (s->p.map == NULL) return s->sem;
+  return (struct lipcsys_sem *)((char *)lipc_placed_at(L, &s->p) + s->skip);
+}
+
+/* The same without a word: NULL. */
+static struct lipcsys_sem *sem_there (const Semaphore *s) {
+  if (s->p.map == NULL) return s->sem;
+  char *memory = lipc_placed_peek(&s->p);
+  return memory != NULL ? (struct lipcsys_sem *)(memory + s->skip) : NULL;
+}
 
 static int taken (lua_State *L) {
   lua_pushboolean(L, 1);
@@ -23,7 +39,7 @@ static int taken (lua_State *L) {
 static int wait_step (lua_State *L, int t) {
   (void)t;
   Semaphore *s = lua_touserdata(L, 1);
-  return lipcsys_semtry(s->sem) < 0 ? lipc_again(0) : taken(L);
+  return lipcsys_semtry(sem_of(L, s)) < 0 ? lipc_again(0) : taken(L);
 }
 static const struct lipc_op wait_op = {"wait", wait_step, 0, NULL};
 static const struct lipc_op trywait_op = {"trywait", wait_step, 0, NULL};
@@ -37,13 +53,13 @@ static int call_with (lua_State *L, Semaphore *s, int t) {
 
 static int with_step (lua_State *L, int t) {
   Semaphore *s = lua_touserdata(L, 1);
-  return lipcsys_semtry(s->sem) < 0 ? lipc_again(0) : call_with(L, s, t);
+  return lipcsys_semtry(sem_of(L, s)) < 0 ? lipc_again(0) : call_with(L, s, t);
 }
 static const struct lipc_op with_op = {"with", with_step, 0, NULL};
 
 static int semaphore_block (lua_State *L, const struct lipc_op *op, int t, double seconds) {
   Semaphore *s = lua_touserdata(L, 1);
-  int r = lipcsys_semwait(s->sem, seconds);
+  int r = lipcsys_semwait(sem_of(L, s), seconds);
   if (r < 0) return r;
   return op == &with_op ? lipc_done(call_with(L, s, t)) : taken(L);
 }
@@ -63,7 +79,8 @@ static int l_semaphore_trywait (lua_State *L) {
 static void with_over (lua_State *L, struct lipc_handle *h) {
   (void)L;
   Semaphore *s = (Semaphore *)h;
-  if (s->held > 0) lipcsys_sempost(s->sem);
+  struct lipcsys_sem *sem = sem_there(s);
+  if (s->held > 0 && sem != NULL) lipcsys_sempost(sem);
   if (s->held > 0) s->held--;
 }
 
@@ -79,12 +96,13 @@ static int l_semaphore_with (lua_State *L) {
 ** whose value is not 0 takes none   -- see sem_post(3) */
 static int l_semaphore_post (lua_State *L) {
   Semaphore *s = lipc_checkopen(L, 1);
-  if (lua_gettop(L) == 1 && !s->binary && lipcsys_sempost(s->sem) == 0) return taken(L);
+  struct lipcsys_sem *sem = sem_of(L, s);
+  if (lua_gettop(L) == 1 && !s->binary && lipcsys_sempost(sem) == 0) return taken(L);
   lua_Integer n = luaL_optinteger(L, 2, 1), done = 0;
   luaL_argcheck(L, n >= 1 && n <= (lua_Integer)lipcsys_semmax(), 2, "out of range");
   int r = 0;
   for (; done < n; done++) {
-    r = s->binary && lipcsys_semvalue(s->sem) > 0 ? -EOVERFLOW : lipcsys_sempost(s->sem);
+    r = s->binary && lipcsys_semvalue(sem) > 0 ? -EOVERFLOW : lipcsys_sempost(sem);
     if (r < 0) break;
   }
   if (r == 0) return taken(L);
@@ -98,14 +116,14 @@ static int l_semaphore_post (lua_State *L) {
 /* s:value() -> integer: what could be taken now; 0 also while others wait   -- see sem_getvalue(3) */
 static int l_semaphore_value (lua_State *L) {
   Semaphore *s = lipc_checkopen(L, 1);
-  lua_pushinteger(L, lipcsys_semvalue(s->sem));
+  lua_pushinteger(L, lipcsys_semvalue(sem_of(L, s)));
   return 1;
 }
 
 /* s:stat() -> {type=, name=, value=, binary=} */
 static int l_semaphore_stat (lua_State *L) {
   Semaphore *s = lipc_checkopen(L, 1);
-  int value = lipcsys_semvalue(s->sem); /* a finaliser may close it */
+  int value = lipcsys_semvalue(sem_of(L, s)); /* a finaliser may close it */
   lua_createtable(L, 0, 4);
   lua_pushliteral(L, "semaphore");
   lua_setfield(L, -2, "type");
@@ -119,14 +137,15 @@ static int l_semaphore_stat (lua_State *L) {
 }
 
 static int semaphore_release (lua_State *L, struct lipc_handle *h, int fd) {
-  (void)L;
   (void)fd;
   Semaphore *s = (Semaphore *)h;
+  struct lipcsys_sem *sem = sem_there(s);
   int r = 0;
-  if (s->sem == NULL) return 0;
-  if (s->heldgen == lipcsys_forkgen)
-    for (; s->held > 0; s->held--) lipcsys_sempost(s->sem);
+  if (sem != NULL && s->heldgen == lipcsys_forkgen)
+    for (; s->held > 0; s->held--) lipcsys_sempost(sem);
   s->held = 0;
+  if (s->p.map != NULL) return lipc_placed_release(L, &s->p);
+  if (s->sem == NULL) return 0;
   if (s->unlink && h->forkgen == lipcsys_forkgen) r = lipcsys_semunlink(s->name, &s->id);
   int closed = lipcsys_semclose(s->sem);
   s->sem = NULL;
@@ -146,6 +165,7 @@ static const luaL_Reg *const all_methods[] = {methods, NULL};
 static const struct lipc_class semaphore_class = {.tname = "lipc.semaphore",
                                                   .label = "semaphore",
                                                   .size = sizeof(Semaphore),
+                                                  .values = LIPC_PLACED_VALUES,
                                                   .methods = all_methods,
                                                   .release = semaphore_release,
                                                   .block = semaphore_block};
@@ -172,7 +192,7 @@ static int open_named (lua_State *L, const char *op, bool binary, lua_Integer df
     char note[160];
     return lipc_failnote(L, op, o.name, r, lipcsys_semnote(r, note, sizeof note));
   }
-  s->h.fd = LIPC_NOFD;
+  s->p.h.fd = LIPC_NOFD;
   s->binary = binary;
   s->unlink = unlink && made;
   memcpy(s->name, o.name, strlen(o.name) + 1);
@@ -200,6 +220,46 @@ static int l_semaphore_binary (lua_State *L) {
   return open_named(L, "semaphore.binary", true, 1);
 }
 
+/* ---- placed in a mapping ---- */
+
+static const struct lipc_sync_what what = {"semaphore", LIPC_KIND_SEMAPHORE, 1};
+
+static void init (void *memory, const void *arg) {
+  lipcsys_seminit((char *)memory + LIPC_SEM_OFFSET, *(const unsigned *)arg);
+}
+
+/* at(map, offset[, {create=, exclusive=, initial=, binary=, raw=}]) -> Semaphore | nil, msg, code: the unnamed one
+** there.  raw: a bare sem_t, without header; with create it is initialised whatever is there
+** -- see sem_init(3) */
+static int l_semaphore_at (lua_State *L) {
+  static const char *const names[] = {"create", "exclusive", "initial", "binary", "raw", NULL};
+  lipc_checkopts(L, 3, names);
+  struct lipc_sync_making k = {.cls = &semaphore_class,
+                               .what = &what,
+                               .op = "semaphore.at",
+                               .size = LIPC_SEM_OFFSET + LIPC_SEM_SIZE,
+                               .least = LIPC_SEM_OFFSET + LIPC_SEM_SIZE,
+                               .init = init};
+  lipc_sync_options(L, &k);
+  bool binary = lipc_optbool(L, 3, "binary", false), raw = lipc_optbool(L, 3, "raw", false);
+  lua_Integer initial = lipc_optint(L, 3, "initial", 0, binary ? 1 : (lua_Integer)lipcsys_semmax(),
+                                    -1);
+  unsigned value = (unsigned)(initial < 0 ? 0 : initial);
+  int n;
+  luaL_argcheck(L, k.create || initial < 0, 3, "option 'initial' needs 'create'");
+  luaL_argcheck(L, !raw || !k.exclusive, 3,
+                "option 'exclusive' needs a header, and 'raw' has none");
+  k.arg = &value;
+  k.raw = raw;
+  k.size = raw ? lipcsys_semsize() : k.size;
+  Semaphore *s = lipc_sync_object(L, &k, &n);
+  if (s == NULL) return n;
+  s->skip = raw ? 0 : LIPC_SEM_OFFSET;
+  s->binary = binary;
+  if (raw && k.create) lipcsys_seminit(lipc_placed_peek(&s->p), value);
+  return 1;
+}
+
 /* unlink(name) -> true | nil, msg, code: the name goes at once, the semaphore with the last process that
 ** has it open   -- see sem_unlink(3) */
 static int l_semaphore_unlink (lua_State *L) {
@@ -213,6 +273,7 @@ static const luaL_Reg funcs[] = {
   {"open", l_semaphore_open},
   {"binary", l_semaphore_binary},
   {"unlink", l_semaphore_unlink},
+  {"at", l_semaphore_at},
   {NULL, NULL},
 };
 

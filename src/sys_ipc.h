@@ -255,6 +255,11 @@ int lipcsys_semclose (struct lipcsys_sem *sem);
 /* only: removes it only if it is still that one; NULL: whichever.  -- see sem_unlink(3) */
 int lipcsys_semunlink (const char *name, const struct lipcsys_fileid *only);
 
+/* One without a name, in shared memory, which is a struct lipcsys_sem then.  -- see sem_init(3) */
+#define LIPC_SEM_SIZE 64 /* room for one */
+size_t lipcsys_semsize (void); /* what one takes */
+int lipcsys_seminit (void *memory, unsigned value);
+
 /* -EAGAIN when it is 0. */
 int lipcsys_semtry (struct lipcsys_sem *sem);
 /* Waits for at most that long (finite).  -ETIMEDOUT, -EINTR.  -- see sem_clockwait(3) */

@@ -1,4 +1,4 @@
-/* sys_semaphore.c - POSIX named semaphores; sem_overview(7).  POSIX; a wait by the monotonic clock is
+/* sys_semaphore.c - POSIX semaphores; sem_overview(7).  POSIX; a wait by the monotonic clock is
 ** glibc's (2.30), elsewhere the clock of the day is read anew for each short wait.
 ** fork: both processes have it open.  close: the mapping; neither the name nor what was taken.
 ** SPDX-License-Identifier: MIT */
@@ -123,6 +123,16 @@ const char *lipcsys_semnote (int err, char *buf, size_t size) {
     case -EINVAL: return "what has that name is no semaphore";
     default: return lipcsys_filelimit(err, buf, size); /* opening needs a descriptor for a moment */
   }
+}
+
+/* ---- one without a name ---- */
+
+_Static_assert(sizeof(sem_t) <= LIPC_SEM_SIZE, "no room for a semaphore");
+
+size_t lipcsys_semsize (void) { return sizeof(sem_t); }
+
+int lipcsys_seminit (void *memory, unsigned value) {
+  return sem_init(memory, 1, value) < 0 ? -errno : 0;
 }
 
 /* ---- using it ---- */

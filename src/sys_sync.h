@@ -4,6 +4,7 @@
 #define LIPC_SYS_SYNC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #pragma GCC visibility push(hidden)
@@ -23,6 +24,31 @@ struct lipcsys_who lipcsys_self (void);
 /* Whether that process runs.  One that has ended and only waits to be reaped does not.  Where it
 ** cannot be told it does.  -- see kill(2), proc(5) /proc/pid/stat */
 bool lipcsys_isalive (struct lipcsys_who who);
+
+/* ---- mutexes of the C library ---- */
+
+/* Robust and shared between processes; one that a program in C uses is the same.  The C library trusts
+** what is in this memory: whoever can write to it is trusted too.  -- see pthread_mutex_lock(3) */
+enum lipcsys_mutextype { LIPC_MUTEX_NORMAL, LIPC_MUTEX_RECURSIVE, LIPC_MUTEX_ERRORCHECK };
+
+#define LIPC_MUTEX_SIZE 64 /* room for one */
+size_t lipcsys_mutexsize (void); /* what one takes */
+
+int lipcsys_mutexinit (void *mutex, enum lipcsys_mutextype type);
+
+/* One attempt.  0; -EOWNERDEAD: it is ours, and who had it died; -EAGAIN: another thread has it;
+** -ENOTRECOVERABLE; -EINVAL ... when there is no mutex. */
+int lipcsys_mutextry (void *mutex);
+
+/* The same, waiting for at most that long, by the monotonic clock where the C library can.  -ETIMEDOUT.
+** Signals do not end it.  -- see pthread_mutex_clocklock(3) */
+int lipcsys_mutexwait (void *mutex, double seconds);
+
+/* -EPERM: this thread does not hold it. */
+int lipcsys_mutexunlock (void *mutex);
+
+/* -EINVAL: nobody died. */
+int lipcsys_mutexconsistent (void *mutex);
 
 #pragma GCC visibility pop
 #endif
