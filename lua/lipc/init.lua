@@ -9,11 +9,8 @@ local in_lua = {
   loop = "lipc.loop",
   broker = "lipc.broker",
   client = "lipc.client",
-<<<<<<< HEAD
   shared = "lipc.shared",
-=======
   sync = "lipc.sync",
->>>>>>> 150b80cf382403b2370d23b8ed92974ec0064813
 }
 
 -- Single functions of such a file.
