@@ -125,6 +125,7 @@ end }
 
 local tools = { lua = lua, median = median, rounds_of = rounds_of, ratio_of = ratio_of, report = report }
 for _, bench in ipairs(require "ipc"(tools)) do benches[#benches + 1] = bench end
+for _, bench in ipairs(require "shared"(tools)) do benches[#benches + 1] = bench end
 
 local function wanted(name)
   if #arg == 0 then return true end
