@@ -180,32 +180,43 @@ static int sizes_of (const struct hash *h, const struct entry *e, struct sizes *
   return 0;
 }
 
-/* The link that leads to the key's entry, or the end of its chain. */
+/* Where a key's entry is, or would be. */
+struct found {
+  link_t *link; /* leads to it; or the end of its chain */
+  uint32_t
+    block; /* its first one; that number is checked, what the link says may have changed since */
+  struct sizes sizes;
+  struct place value;
+};
+
+/* 0, -ENOENT, -EPROTO */
 static int find (const struct hash *h, const char *key, size_t len, uint32_t hash,
-                 link_t **ret_link, struct sizes *ret_sizes, struct place *ret_value) {
-  link_t *link = chain_of(h, hash);
+                 struct found *ret) {
+  ret->link = chain_of(h, hash);
   for (uint32_t n = 0; n <= h->plan->capacity; n++) {
-    uint32_t here = load(link);
-    if (here == 0) {
-      *ret_link = link;
-      return -ENOENT;
-    }
+    uint32_t here = load(ret->link);
+    if (here == 0) return -ENOENT;
     if (!is_block(h, here)) return -EPROTO;
     struct entry *e = block_at(h, here);
     if (load(&e->hash) == hash && load(&e->keylen) == len) {
-      struct place p = start_of(e);
-      int r = sizes_of(h, e, ret_sizes);
-      if (r == 0 && ret_sizes->key != len) r = -EPROTO;
-      if (r == 0) r = run(h, &p, COMPARE, (char *)key, len);
-      if (r != -ENOENT) {
-        *ret_link = link;
-        *ret_value = p;
-        return r;
-      }
+      int r = sizes_of(h, e, &ret->sizes);
+      ret->block = here;
+      ret->value = start_of(e);
+      if (r == 0 && ret->sizes.key != len) r = -EPROTO;
+      if (r == 0) r = run(h, &ret->value, COMPARE, (char *)key, len);
+      if (r != -ENOENT) return r;
     }
-    link = &e->chain;
+    ret->link = &e->chain;
   }
   return -EPROTO; /* a ring */
+}
+
+static uint32_t blocks_of (const struct found *f) {
+  return blocks_for((size_t)f->sizes.key + f->sizes.value);
+}
+
+static uint32_t next_of (const struct hash *h, const struct found *f) {
+  return load(&((struct entry *)block_at(h, f->block))->chain);
 }
 
 /* ---- blocks ---- */
@@ -260,66 +271,68 @@ static int take (const struct hash *h, uint32_t n, uint32_t *ret_first) {
 
 int shared_hash_get (const struct hash *h, const char *key, size_t len, char *buf, size_t room,
                      struct hash_value *ret_value) {
-  link_t *link;
-  struct sizes s;
-  struct place p;
-  int r = find(h, key, len, hash_of(h, key, len), &link, &s, &p);
-  if (r == 0 && s.value <= room) r = run(h, &p, READ, buf, s.value);
-  if (r == 0) *ret_value = (struct hash_value){s.type, s.value, buf};
+  struct found f;
+  int r = find(h, key, len, hash_of(h, key, len), &f);
+  if (r == 0 && f.sizes.value <= room) r = run(h, &f.value, READ, buf, f.sizes.value);
+  if (r == 0) *ret_value = (struct hash_value){f.sizes.type, f.sizes.value, buf};
+  return r;
+}
+
+/* Writes the entry into new blocks, which nothing leads to yet. */
+static int write_entry (const struct hash *h, uint32_t hash, const char *key, size_t len,
+                        const struct hash_value *value, uint32_t n, uint32_t *ret_first) {
+  int r = take(h, n, ret_first);
+  if (r < 0) return r;
+  LIPC_STEP("dict.taken");
+  struct entry *e = block_at(h, *ret_first);
+  struct place p = start_of(e);
+  r = run(h, &p, WRITE, (char *)key, len);
+  if (r == 0) r = run(h, &p, WRITE, (char *)value->data, value->len);
+  if (r < 0) publish(&head_of(h)->state, UNSURE); /* the blocks are nowhere now */
+  store(&e->hash, hash);
+  store(&e->keylen, (uint32_t)len);
+  store(&e->type_len, value->type << 29 | (uint32_t)value->len);
   return r;
 }
 
 int shared_hash_set (const struct hash *h, const char *key, size_t len,
                      const struct hash_value *value) {
   struct head *head = head_of(h);
-  uint32_t hash = hash_of(h, key, len), n, first, old, count = load(&head->count);
-  link_t *link;
-  struct sizes s;
-  struct place p;
-  int found = find(h, key, len, hash, &link, &s, &p);
+  uint32_t hash = hash_of(h, key, len), count = load(&head->count), before = 0, first;
+  struct found f;
+  int found = find(h, key, len, hash, &f);
   if (found == -EPROTO) return found;
   if (found < 0 && count >= h->plan->capacity) return -ENOSPC;
   if (len > HASH_LONGEST || value->len > HASH_LONGEST) return -ENOSPC;
-  n = blocks_for(len + value->len);
+  uint32_t n = blocks_for(len + value->len);
   if (n > h->plan->nblocks) return -ENOSPC;
-  int r = take(h, n, &first);
+  int r = write_entry(h, hash, key, len, value, n, &first);
   if (r < 0) return r;
-  LIPC_STEP("dict.taken");
-  struct entry *e = block_at(h, first);
-  p = start_of(e);
-  r = run(h, &p, WRITE, (char *)key, len);
-  if (r == 0) r = run(h, &p, WRITE, (char *)value->data, value->len);
-  if (r < 0) publish(&head->state, UNSURE);
-  if (r < 0) return r;
-  old = load(link);
-  store(&e->hash, hash);
-  store(&e->keylen, (uint32_t)len);
-  store(&e->type_len, value->type << 29 | (uint32_t)value->len);
-  store(&e->chain, found == 0 ? load(&((struct entry *)block_at(h, old))->chain) : 0);
+  store(&((struct entry *)block_at(h, first))->chain, found == 0 ? next_of(h, &f) : 0);
   LIPC_STEP("dict.written");
-  publish(link, first);
+  publish(f.link, first);
   LIPC_STEP("dict.published");
-  uint32_t before = found == 0 ? blocks_for((size_t)s.key + s.value) : 0;
+  if (found == 0) {
+    before = blocks_of(&f);
+    give(h, f.block, before);
+  } else {
+    store(&head->count, count + 1);
+  }
   store(&head->used, load(&head->used) + n - before);
-  if (found == 0) give(h, old, before);
-  else store(&head->count, count + 1);
   LIPC_STEP("dict.set");
   return 0;
 }
 
 int shared_hash_delete (const struct hash *h, const char *key, size_t len) {
   struct head *head = head_of(h);
-  link_t *link;
-  struct sizes s;
-  struct place p;
-  int r = find(h, key, len, hash_of(h, key, len), &link, &s, &p);
+  struct found f;
+  int r = find(h, key, len, hash_of(h, key, len), &f);
   if (r < 0) return r;
-  uint32_t old = load(link), n = blocks_for((size_t)s.key + s.value);
-  publish(link, load(&((struct entry *)block_at(h, old))->chain));
+  publish(f.link, next_of(h, &f));
   LIPC_STEP("dict.unlinked");
-  store(&head->used, load(&head->used) - n);
+  store(&head->used, load(&head->used) - blocks_of(&f));
   store(&head->count, load(&head->count) - 1);
-  give(h, old, n);
+  give(h, f.block, blocks_of(&f));
   LIPC_STEP("dict.deleted");
   return 0;
 }

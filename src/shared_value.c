@@ -13,6 +13,7 @@ static const char *const type_names[] = {"i8",  "u8",  "i16", "u16",  "i32",    
                                          "u64", "f32", "f64", "bool", "string", NULL};
 
 #define LONGEST (INT32_C(1) << 28) /* bytes of a string */
+#define SMALL   512 /* of one that is read without asking for memory */
 
 struct memory {
   struct lipc_sync_base base;
@@ -131,12 +132,13 @@ static uint64_t check_word (lua_State *L, int arg, int type) {
   lipc_sync_leave(&m->base.header); \
   lipc_map_done(L, 1, v->p.map)
 
-/* Reads the string that counts; -EPROTO: its length is none. */
-static int read_string (struct memory *m, uint32_t capacity, char *buf, size_t *ret_len) {
+/* The length of the string that counts, and its bytes if there is room for them; -EPROTO: that is none. */
+static int read_string (struct memory *m, uint32_t capacity, char *buf, size_t room,
+                        size_t *ret_len) {
   const struct string *s = string_at(m, capacity, lipc_get(&m->word));
   uint32_t len = lipc_get(&s->len);
   if (len > capacity) return -EPROTO;
-  memcpy(buf, s->bytes, len);
+  if (len <= room) memcpy(buf, s->bytes, len);
   *ret_len = len;
   return 0;
 }
@@ -152,16 +154,22 @@ static void write_string (struct memory *m, uint32_t capacity, const char *bytes
 }
 
 static int get_string (lua_State *L, int t) {
-  char small[LUAL_BUFFERSIZE], *buf = small;
-  size_t len = 0, room = ((Value *)lua_touserdata(L, 1))->capacity;
-  lua_settop(L, t + 1);
-  if (room > sizeof small) buf = lua_newuserdatauv(L, room, 0); /* a finaliser may close it now */
-  ENTER("get");
-  int r = read_string(m, v->capacity, buf, &len);
-  LEAVE();
-  if (r < 0) return shared_fail(L, "get", r);
-  lua_pushlstring(L, buf, len);
-  return 1;
+  char small[SMALL], *buf = small;
+  size_t len = 0, room = sizeof small;
+  for (int turn = 0; turn < 2; turn++) {
+    ENTER("get");
+    int r = read_string(m, v->capacity, buf, room, &len);
+    LEAVE();
+    if (r < 0) return shared_fail(L, "get", r);
+    if (len <= room) {
+      lua_pushlstring(L, buf, len);
+      return 1;
+    }
+    lua_settop(L, t + 1);
+    room = v->capacity;
+    buf = lua_newuserdatauv(L, room, 0); /* a finaliser may close it now */
+  }
+  return lipc_again(0);
 }
 
 static int get_step (lua_State *L, int t) {
