@@ -132,6 +132,23 @@ local function try(where)
   o = assert(shared.open(name))
 end
 
+-- Somebody who writes all the time, so that what was looked at is not what is there a moment later.
+local scribbler <close> = assert(ipc.process.fork(function()
+  while true do
+    for _ = 1, 200 do words[math.random(19, #words)] = math.random(0, 0xffffffff) >> math.random(0, 31) end
+    bytes:setstring(73, whole:sub(73))
+  end
+end, { kill_on_close = true }))
+for round = 1, tonumber(rounds) do
+  local ok, message = pcall(use, o)
+  if not ok then error(("racing, round %d: %s"):format(round, message), 0) end
+end
+assert(not scribbler:wait(0))
+scribbler:close()
+o:close()
+bytes:setstring(1, whole)
+o = assert(shared.open(name))
+
 -- of a dict the blocks are all alike: what is behind the first few is left to chance
 for i = 1, math.min(#words, 200) do
   for _, x in ipairs { 0, 1, 2, 0x7fffffff, 0xffffffff, math.random(0, 0xffffffff), math.random(0, 20) } do
