@@ -197,6 +197,38 @@ describe("shared.value", function()
     os.remove("/dev/shm" .. name)
   end)
 
+  it("raises when another process has cut its memory off, and ends nobody", function()
+    local name = "/" .. names.new()
+    local options = { name = name, create = true, unlink = true }
+    local v <close> = assert(shared.value("i64", 1, options))
+    assert(io.open("/dev/shm" .. name, "w")):close() -- which truncates
+    assert.error_matches(function() v:get() end, "lost mapping")
+    assert.error_matches(function() v:add(1) end, "lost mapping")
+    assert.is_true(v:close())
+    options.capacity = 1000
+    local d <close> = assert(shared.dict(options))
+    assert.is_true(d:set("k", ("x"):rep(10000)))
+    assert(os.execute("truncate -s 4096 /dev/shm" .. name))
+    for _, call in ipairs { function() d:get "k" end, function() d:snapshot() end, function() d:set("k", 1) end } do
+      local ok, message = pcall(call)
+      assert.is_true(ok or message:find "lost mapping" ~= nil, message)
+    end
+    assert.error_matches(function() for _ = 1, 100 do d:set(tostring(math.random()), ("y"):rep(500)) end end, "lost mapping")
+    assert.is_true(d:close())
+    assert.is_nil(io.open("/dev/shm" .. name))
+  end)
+
+  it("says when there is no room", function()
+    local p = peer.sh("unshare -m sh -c " .. peer.quote(
+      "mount -t tmpfs -o size=64k tmpfs /dev/shm 2>/dev/null || { echo no mount; exit; }; " ..
+      "exec " .. peer.command([[print(ipc.shared.dict { name = "/a", create = true, capacity = 10000 })
+        for name in io.popen "ls /dev/shm":lines() do print("left", name) end]])) .. " 2>&1")
+    local out = p:read "a"
+    p:close()
+    if out:find "no mount" or out:find "Operation not permitted" then return end -- needs the right to mount
+    assert.matches("^nil\tshared.dict /a: No space left on device.*\tENOSPC\n$", out)
+  end)
+
   it("is made once, whoever is first", function()
     local name = "/" .. names.new()
     local children = {}
