@@ -7,6 +7,7 @@ local cc = os.getenv "CC" or "cc"
 
 assert(os.execute "mkdir -p build/bench")
 for _, twin in ipairs { "twin", "twin_ipc", "twin_view" } do
+for _, twin in ipairs { "twin", "twin_ipc", "twin_map" } do
   assert(os.execute(("%s -std=gnu11 -O2 -Wall -pthread -o build/bench/%s bench/%s.c -lrt"):format(cc, twin, twin)))
 end
 
@@ -127,6 +128,7 @@ local tools = { lua = lua, median = median, rounds_of = rounds_of, ratio_of = ra
 for _, bench in ipairs(require "ipc"(tools)) do benches[#benches + 1] = bench end
 for _, bench in ipairs(require "shared"(tools)) do benches[#benches + 1] = bench end
 for _, part in ipairs { "ipc", "view" } do
+for _, part in ipairs { "ipc", "map" } do
   for _, bench in ipairs(require(part)(tools)) do benches[#benches + 1] = bench end
 end
 

@@ -20,7 +20,7 @@ describe("the example", function()
 
   it("mmap_edit loses no edit", function()
     for _, path in ipairs { false, names.path ".txt" } do
-      local out, ok = peer.example("mmap_edit", path or nil)
+      local out, ok = peer.example("mmap_edit", table.unpack { path or nil })
       assert.equal("12 jobs, each taken once\n", out)
       assert.is_true(ok)
       if path then

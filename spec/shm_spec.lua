@@ -153,7 +153,7 @@ describe("shm", function()
     assert(ipc.process.fork(function() a:close() end)):wait(60)
     assert.is_true(there())
     shm.unlink(name)
-    local other <close> = assert(shm.open(name, { create = true, size = 1 }))
+    assert(shm.open(name, { create = true, size = 1 })):close()
     a:close()
     assert.is_true(there()) -- another one of that name
     local c = assert(shm.open("/" .. names.new(), { create = true, size = 1, unlink = true }))
@@ -344,6 +344,7 @@ describe("shm", function()
   end)
 
   it("names the limit of locked memory", function()
+    if os.getenv "LIPC_SPEC_MODE" == "asan" then return end -- its mlock does nothing
     local file = peer.command [[
       local s = assert(ipc.shm.anonymous { size = 1 << 20 })
       print(s:lock())

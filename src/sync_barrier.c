@@ -27,6 +27,7 @@ typedef struct Barrier {
   struct lipc_placed p;
   unsigned parties;
   double looked;
+  struct waiter *waiters; /* the calls that wait by this object: closing it withdraws them */
 } Barrier;
 
 static const struct lipc_sync_what what = {"barrier", LIPC_KIND_BARRIER, 1};
@@ -86,6 +87,7 @@ static void sweep (Barrier *b, struct barrier *m, uint32_t generation) {
 /* It withdraws when its call ends before the others have come, by whatever way. */
 struct waiter {
   Barrier *b; /* its object is the user value, which keeps it */
+  struct waiter *next, **link;
   unsigned forkgen;
   int slot; /* -1: none */
   uint32_t generation;
@@ -115,16 +117,23 @@ static bool withdraw (struct waiter *w) {
   return there;
 }
 
+static void unlink_waiter (struct waiter *w) {
+  if (w->link == NULL) return;
+  *w->link = w->next;
+  if (w->next != NULL) w->next->link = w->link;
+  w->link = NULL;
+}
+
 static int waiter_close (lua_State *L) {
-  withdraw(luaL_checkudata(L, 1, waiter_tname));
+  struct waiter *w = luaL_checkudata(L, 1, waiter_tname);
+  withdraw(w);
+  unlink_waiter(w);
   return 0;
 }
 
-static struct waiter *new_waiter (lua_State *L, Barrier *b) {
+static void new_waiter (lua_State *L, Barrier *b) {
   struct waiter *w = lua_newuserdatauv(L, sizeof *w, 1);
   *w = (struct waiter){.b = b, .slot = -1, .forkgen = lipcsys_forkgen};
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, 1);
   if (luaL_newmetatable(L, waiter_tname)) {
     lua_pushcfunction(L, waiter_close);
     lua_setfield(L, -2, "__gc");
@@ -132,7 +141,12 @@ static struct waiter *new_waiter (lua_State *L, Barrier *b) {
     lua_setfield(L, -2, "__close");
   }
   lua_setmetatable(L, -2);
-  return w;
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  w->next = b->waiters;
+  w->link = &b->waiters;
+  if (w->next != NULL) w->next->link = &w->next;
+  b->waiters = w;
 }
 
 /* The frame: the barrier, the waiter, the timeout. */
@@ -263,8 +277,10 @@ static int l_barrier_stat (lua_State *L) {
 }
 
 static int barrier_release (lua_State *L, struct lipc_handle *h, int fd) {
+  Barrier *b = (Barrier *)h;
   (void)fd;
-  return lipc_placed_release(L, (struct lipc_placed *)h);
+  for (struct waiter *w = b->waiters; w != NULL; w = w->next) withdraw(w);
+  return lipc_placed_release(L, &b->p);
 }
 
 static const luaL_Reg methods[] = {

@@ -204,14 +204,21 @@ static int relocked (lua_State *L, Mutex *m, int err) {
   return n + 1;
 }
 
+/* The failure is the condition's. */
+static int not_relocked (lua_State *L, int t, int err) {
+  (void)t;
+  lua_pushvalue(L, LIPC_WAIT_COND);
+  lua_replace(L, 1);
+  return lipc_mutex_failed(L, "wait", err);
+}
+
 static int relock_step (lua_State *L, int t) {
   Mutex *m = lua_touserdata(L, 1);
-  (void)t;
   int r = is_held(m) ? -EAGAIN : take(L, m, lipc_placed_at(L, &m->p));
   if (r == -EAGAIN) return lipc_again(0);
-  return r == 0 || r == -EOWNERDEAD ? relocked(L, m, r) : lipc_mutex_failed(L, "wait", r);
+  return r == 0 || r == -EOWNERDEAD ? relocked(L, m, r) : not_relocked(L, t, r);
 }
-static const struct lipc_op relock_op = {"wait", relock_step, 0, NULL};
+static const struct lipc_op relock_op = {"wait", relock_step, 0, not_relocked};
 
 int lipc_mutex_relock (lua_State *L, int t, int outcome) {
   lua_settop(L, t);
@@ -235,7 +242,8 @@ static int mutex_block (lua_State *L, const struct lipc_op *op, int t, double se
   if (r == 0 || r == -EOWNERDEAD) r = taken(L, m, memory, r);
   if (r == -EAGAIN) return lipc_nap(L, seconds < 1e-3 ? seconds : 1e-3);
   if (r == -ETIMEDOUT) return r;
-  if (r < 0 && r != -EOWNERDEAD) return lipc_done(lipc_mutex_failed(L, op->name, r));
+  if (r < 0 && r != -EOWNERDEAD)
+    return lipc_done(op == &relock_op ? not_relocked(L, t, r) : lipc_mutex_failed(L, op->name, r));
   if (op == &with_op) return lipc_done(call_with(L, m, t, r));
   return lipc_done(op == &relock_op ? relocked(L, m, r) : success(L, r));
 }

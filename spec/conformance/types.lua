@@ -236,6 +236,25 @@ types[#types + 1] = {
 }
 
 types[#types + 1] = {
+  name = "lipc.shm",
+  open = function() return assert(ipc.shm.open("/" .. names.new(), { create = true, size = 10, unlink = true })), {} end,
+  failing = "ipc.shm.open('/lipc-never-made', { create = true, size = 10 })",
+  fails = function(s) s:read(0, 1) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.mmap",
+  open = function()
+    local path = names.path()
+    local m = assert(ipc.mmap.open(path, { create = true, size = 10 }))
+    os.remove(path)
+    return m, {}
+  end,
+  failing = "ipc.mmap.open('/etc/passwd', { readonly = true })",
+  fails = function(m) m:write(0, "x") end,
+}
+
+types[#types + 1] = {
   name = "lipc.sysv.msg",
   open = function() return assert(ipc.sysv.msg.open("private", { unlink = true })), {} end,
   held = false,

@@ -74,8 +74,15 @@ CHAIN(3)
 CHAIN(4)
 CHAIN(5)
 CHAIN(6)
-CHAIN(7) static void (*const chains[])(int, siginfo_t *, void *) = {chain0, chain1, chain2, chain3,
-                                                                    chain4, chain5, chain6, chain7};
+CHAIN(7)
+static void (*const chains[])(int, siginfo_t *, void *) = {chain0, chain1, chain2, chain3,
+                                                           chain4, chain5, chain6, chain7};
+/* clang-format off */
+CHAIN(0) CHAIN(1) CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7)
+  /* clang-format on */
+  static void (*const chains[])(int, siginfo_t *, void *) = {
+    chain0, chain1, chain2, chain3, chain4, chain5, chain6, chain7,
+};
 
 static int l_handle (lua_State *L) {
   static const char *const kinds[] = {"siginfo", "plain", "chain", "ignore", "default", NULL};

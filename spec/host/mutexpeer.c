@@ -1,10 +1,11 @@
 /* mutexpeer.c - a program in C with a pthread mutex in a shared memory object, for the specs:
-**   mutexpeer count|die|take|try|make NAME OFFSET [COUNT]
-** count: adds to the number at offset 0, locked.  SPDX-License-Identifier: MIT */
+**   mutexpeer count|die|take|try|make|post NAME OFFSET [COUNT]
+** count: adds to the number at offset 0, locked; post: of a semaphore.  SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,6 +39,8 @@ int main (int argc, char **argv) {
     puts(r == EOWNERDEAD ? "dead" : r == 0 ? "free" : strerror(r));
     if (r == EOWNERDEAD) pthread_mutex_consistent(m);
     pthread_mutex_unlock(m);
+  } else if (strcmp(what, "post") == 0) {
+    puts(sem_post((sem_t *)m) == 0 ? "posted" : "failed");
   } else if (strcmp(what, "try") == 0) {
     puts(pthread_mutex_trylock(m) == EBUSY ? "busy" : "free");
   } else {
