@@ -169,6 +169,16 @@ oom: ## fail allocation 1, 2, 3 ... of every script in spec/oom
 oom-run: all $(PROBE) $(HOSTS)
 	@LUA='$(LUA)' sh .build/oom $(TEST)
 
+CHAOS_KILLS ?= 5000
+chaos: ## kill -9 thousands of times at random, and at each internal step up to eight times
+	@$(DEPS) 'make chaos' $(DEPS_TEST)
+	@$(SUB) chaos-run
+chaos-run: all static steps $(PROBE) $(HOSTS)
+	@for kind in mutex rwlock cond barrier once; do \
+	  LUA_PATH='./lua/?.lua;./lua/?/init.lua;;' LUA_CPATH='./$(B)/lib/?.so;;' \
+	    $(LUA) spec/chaos/sync.lua $$kind $(CHAOS_KILLS) $(SEED) || exit 1; done
+	@CHAOS=1 $(SPECS) plain spec/sync_steps_spec.lua
+
 bench: ## measure against C twins and nats-server; non-zero when a ratio is missed
 	@$(DEPS) 'make bench' $(DEPS_BENCH)
 	@$(SUB) bench-run
@@ -242,5 +252,5 @@ help: ## this list
 
 FORCE:
 .PHONY: FORCE all demo demo-run test test-run lint lint-run format asan asan-run valgrind valgrind-run \
-	oom oom-run bench bench-run rock rock-test rock-test-run ci install uninstall steps static deps clean help
+	oom oom-run chaos chaos-run bench bench-run rock rock-test rock-test-run ci install uninstall steps static deps clean help
 .DELETE_ON_ERROR:

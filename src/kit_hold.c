@@ -6,8 +6,6 @@
 #include <stddef.h>
 
 #define LONGEST  0.1 /* seconds asleep without a look at who holds it */
-#define PATIENCE 10.0 /* for others to come out of a C call, where an operation takes no timeout */
-#define SHORT    500e-6
 
 /* ---- who holds it ---- */
 
@@ -70,7 +68,7 @@ static struct lipc_placed *placed_of (struct lipc_pin *pin) {
 }
 
 static bool map_goes (struct lipc_pin *pin) {
-  lipc_hold_give(placed_of(pin), PATIENCE);
+  lipc_hold_give(placed_of(pin), LIPC_SYNC_PATIENCE);
   return true;
 }
 
@@ -137,7 +135,7 @@ int lipc_sync_block (lua_State *L, const struct lipc_op *op, int t, double secon
   struct lipc_sync_base *b = lipc_placed_peek(p);
   (void)op;
   (void)t;
-  if (b == NULL || lipc_hold_mine(L, p)) return lipc_nap(L, seconds < SHORT ? seconds : SHORT);
+  if (b == NULL || lipc_hold_mine(L, p)) return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
   int r = lipcsys_word_lock(&b->header.lock, seconds < LONGEST ? seconds : LONGEST);
   if (r == -EOWNERDEAD && p->repair != NULL) p->repair(p, b);
   else if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? r : 0;
@@ -203,7 +201,7 @@ static int unlock_step (lua_State *L, int t) {
   (void)t;
   lipc_placed_at(L, p);
   if (!lipc_hold_mine(L, p)) return lipc_hold_failed(L, "unlock", -EPERM);
-  if (lipc_hold_give(p, SHORT) < 0) return lipc_again(0);
+  if (lipc_hold_give(p, LIPC_SYNC_SHORT) < 0) return lipc_again(0);
   lipc_drop_owner(L, p, 1);
   lua_pushboolean(L, 1);
   return 1;
@@ -214,7 +212,7 @@ static const struct lipc_op unlock_op = {"unlock", unlock_step, 0, NULL};
 ** EOWNERDEAD it is ENOTRECOVERABLE from now on, for all */
 static int l_hold_unlock (lua_State *L) {
   lua_settop(L, 1);
-  lua_pushnumber(L, PATIENCE);
+  lua_pushnumber(L, LIPC_SYNC_PATIENCE);
   return lipc_drive(L, &unlock_op, 2);
 }
 
@@ -245,7 +243,7 @@ static const struct lipc_op consistent_op = {"consistent", consistent_step, 0, N
 ** "EPERM": not held by this coroutine; "EINVAL": nobody died   -- see pthread_mutex_consistent(3) */
 static int l_hold_consistent (lua_State *L) {
   lua_settop(L, 1);
-  lua_pushnumber(L, PATIENCE);
+  lua_pushnumber(L, LIPC_SYNC_PATIENCE);
   return lipc_drive(L, &consistent_op, 2);
 }
 
@@ -265,7 +263,7 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   struct lipc_placed *p = (struct lipc_placed *)h;
   lua_getiuservalue(L, 1, LIPC_HELD_UV);
   if (lua_tointeger(L, -1) != (lua_Integer)p->hold.serial) return;
-  lipc_hold_give(p, PATIENCE);
+  lipc_hold_give(p, LIPC_SYNC_PATIENCE);
   lua_getiuservalue(L, 1, 1);
   lua_pushnil(L);
   lua_setiuservalue(L, -2, LIPC_UV_OWNER);

@@ -7,8 +7,6 @@
 #include <string.h>
 
 #define MAGIC    0x4370694cu /* "LipC" where the lowest byte comes first */
-#define PATIENCE 1.0 /* seconds for others to come out of a C call */
-#define SHORT    500e-6 /* the same for one attempt, which may be on a loop's thread */
 
 /* ---- the header ---- */
 
@@ -40,7 +38,7 @@ int lipc_sync_make (struct lipc_sync_header *h, const struct lipc_sync_what *wha
   int r = verdict(h, what, size, NULL);
   if (r == 0) return exclusive ? -EEXIST : 0;
   if (r != -ENOENT || !is_blank(h, what)) return -EPROTO;
-  r = lipcsys_word_lock(&h->lock, PATIENCE);
+  r = lipcsys_word_lock(&h->lock, LIPC_SYNC_PATIENCE);
   if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? -ETIMEDOUT : r;
   r = verdict(h, what, size, NULL);
   if (r == -ENOENT) {
@@ -130,7 +128,7 @@ size_t lipc_placed_room (const struct lipc_placed *p) {
 
 int lipc_placed_release (lua_State *L, struct lipc_placed *p) {
   if (p->map == NULL) return 0; /* half-built, or released already */
-  lipc_hold_give(p, PATIENCE);
+  lipc_hold_give(p, LIPC_SYNC_PATIENCE);
   lipc_map_unpin(&p->hold.pin);
   p->map = NULL;
   return p->owned != NULL && lipc_isopen(p->owned) ? lipc_shut(L, p->owned) : 0;
@@ -179,7 +177,7 @@ void *lipc_sync_object (lua_State *L, const struct lipc_sync_making *k, int *ret
 /* ---- short operations ---- */
 
 int lipc_sync_lock (struct lipc_placed *p, struct lipc_sync_header *h) {
-  int r = lipcsys_word_lock(&h->lock, SHORT);
+  int r = lipcsys_word_lock(&h->lock, LIPC_SYNC_SHORT);
   if (r == -EOWNERDEAD) {
     if (p->repair != NULL) p->repair(p, h);
     return 0;

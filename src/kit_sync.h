@@ -41,6 +41,11 @@ struct lipc_sync_header {
   _Atomic uint64_t reserved;
 };
 
+/* Seconds for others to come out of a C call, where an operation takes no timeout; and for one attempt,
+** which may be on a loop's thread. */
+#define LIPC_SYNC_PATIENCE 2.0
+#define LIPC_SYNC_SHORT    500e-6
+
 #define LIPC_SYNC_ALIGN 8 /* of offsets */
 
 /* What one is, for messages: "rwlock". */

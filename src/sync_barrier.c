@@ -7,8 +7,6 @@
 #include <stddef.h>
 
 #define LOOK_UP  0.1 /* seconds asleep, or between two looks whether the others are alive */
-#define SHORT    500e-6
-#define PATIENCE 1.0 /* seconds for others to come out of a C call */
 
 struct slot {
   _Atomic uint32_t ticket; /* the generation it waits in, plus 1; 0: free.  Written last */
@@ -106,7 +104,7 @@ static bool withdraw (struct waiter *w) {
   struct barrier *m = w->b->p.map != NULL ? lipc_placed_peek(&w->b->p) : NULL;
   bool there = true;
   if (w->slot < 0 || m == NULL || w->forkgen != lipcsys_forkgen) return true;
-  int r = lipcsys_word_lock(&m->header.lock, PATIENCE);
+  int r = lipcsys_word_lock(&m->header.lock, LIPC_SYNC_PATIENCE);
   if (r == 0 || r == -EOWNERDEAD) {
     there = lipc_get(&m->generation) == w->generation;
     if (there && is_there(w, &m->slots[w->slot])) lipc_put(&m->slots[w->slot].ticket, 0);
@@ -224,7 +222,7 @@ static int barrier_block (lua_State *L, const struct lipc_op *op, int t, double 
   struct barrier *m = lipc_placed_at(L, &b->p);
   const struct waiter *w = lua_touserdata(L, WAITER);
   (void)t;
-  if (op != &wait_op || w->slot < 0) return lipc_nap(L, seconds < SHORT ? seconds : SHORT);
+  if (op != &wait_op || w->slot < 0) return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
   int r = lipcsys_futexwait(&m->generation, w->generation, seconds < LOOK_UP ? seconds : LOOK_UP);
   return r == -EINTR ? r : 0;
 }
@@ -258,7 +256,7 @@ static const struct lipc_op reset_op = {"reset", reset_step, 0, NULL};
 /* b:reset() -> true: all who wait now get "ECANCELED", and it begins anew */
 static int l_barrier_reset (lua_State *L) {
   lua_settop(L, 1);
-  lua_pushnumber(L, 10 * PATIENCE);
+  lua_pushnumber(L, LIPC_SYNC_PATIENCE);
   return lipc_drive(L, &reset_op, 2);
 }
 

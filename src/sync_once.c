@@ -3,7 +3,6 @@
 ** SPDX-License-Identifier: MIT */
 #include "sync.h"
 
-#define PATIENCE 10.0 /* seconds for others to come out of a C call */
 
 struct once {
   struct lipc_sync_base base;
@@ -57,7 +56,7 @@ static int call_step (lua_State *L, int t) {
   if (r == -EOWNERDEAD)
     lipc_hold_mend(&o->p, &m->base); /* the function is called anew, from its start */
   if (atomic_load(&m->done) == 1) { /* while we waited for the word */
-    lipc_hold_give(&o->p, PATIENCE);
+    lipc_hold_give(&o->p, LIPC_SYNC_PATIENCE);
     return already(L);
   }
   return lipc_held(L, 2, t);
@@ -65,7 +64,7 @@ static int call_step (lua_State *L, int t) {
 static const struct lipc_op call_op = {"call", call_step, 0, NULL};
 
 static void call_over (lua_State *L, struct lipc_handle *h) {
-  lipc_hold_give((struct lipc_placed *)h, PATIENCE);
+  lipc_hold_give((struct lipc_placed *)h, LIPC_SYNC_PATIENCE);
   lua_getiuservalue(L, 1, 1);
   lua_pushnil(L);
   lua_setiuservalue(L, -2, LIPC_UV_OWNER);

@@ -10,8 +10,6 @@
 
 #define LOOK_UP  0.1 /* seconds asleep, or between two looks whether the others are alive */
 #define LEASE    0.35 /* seconds that a writer's wish counts */
-#define SHORT    1e-3
-#define PATIENCE 10.0 /* seconds for others to come out of a C call, where there is no timeout */
 
 enum { SLOT_FREE, SLOT_READS, SLOT_WRITES, SLOT_REPAIRS, SLOT_WANTS };
 enum { STATE_OK, STATE_ORPHANED, STATE_LOST };
@@ -314,13 +312,13 @@ static int empty_slot (Rwlock *rw, double seconds) {
 
 static void drop_wish (Rwlock *rw) {
   struct rwlock *m = lipc_placed_peek(&rw->p);
-  if (m != NULL && rw->wish >= 0) empty(rw, m, rw->wish, SHORT);
+  if (m != NULL && rw->wish >= 0) empty(rw, m, rw->wish, LIPC_SYNC_SHORT);
   rw->wish = -1; /* it would not count for long */
 }
 
 static bool map_goes (struct lipc_pin *pin) {
   Rwlock *rw = (Rwlock *)((char *)pin - offsetof(Rwlock, p.hold.pin));
-  if (rw->forkgen == lipcsys_forkgen) empty_slot(rw, PATIENCE);
+  if (rw->forkgen == lipcsys_forkgen) empty_slot(rw, LIPC_SYNC_PATIENCE);
   return true;
 }
 
@@ -329,7 +327,7 @@ static int rwlock_release (lua_State *L, struct lipc_handle *h, int fd) {
   (void)fd;
   if (rw->p.map != NULL && rw->forkgen == lipcsys_forkgen) {
     drop_wish(rw);
-    empty_slot(rw, PATIENCE);
+    empty_slot(rw, LIPC_SYNC_PATIENCE);
   }
   rw->p.hold.owner = NULL;
   return lipc_placed_release(L, &rw->p);
@@ -447,7 +445,7 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   lua_getiuservalue(L, 1, 1);
   lua_getiuservalue(L, 1, LIPC_HELD_UV);
   int co = lua_gettop(L);
-  give(L, rw, co - 1, co, PATIENCE);
+  give(L, rw, co - 1, co, LIPC_SYNC_PATIENCE);
   lua_settop(L, co - 2);
 }
 
@@ -455,7 +453,7 @@ static int rwlock_block (lua_State *L, const struct lipc_op *op, int t, double s
   Rwlock *rw = lua_touserdata(L, 1);
   (void)t;
   bool write = op == &wrlock_op || op == &trywrlock_op || (op == &with_op && wants_write(L));
-  if (op != &rdlock_op && !write && op != &with_op) return lipc_nap(L, SHORT);
+  if (op != &rdlock_op && !write && op != &with_op) return lipc_nap(L, LIPC_SYNC_SHORT);
   return sleep_for(rw, lipc_placed_at(L, &rw->p), write, seconds);
 }
 
@@ -490,7 +488,7 @@ static int unlock_step (lua_State *L, int t) {
   (void)t;
   lipc_placed_at(L, &rw->p);
   lua_pushthread(L);
-  int r = give(L, rw, 1, lua_gettop(L), SHORT);
+  int r = give(L, rw, 1, lua_gettop(L), LIPC_SYNC_SHORT);
   lua_settop(L, t + 1);
   if (r == -EAGAIN) return lipc_again(0);
   if (r < 0) return failed(L, "unlock", r);
@@ -503,7 +501,7 @@ static const struct lipc_op unlock_op = {"unlock", unlock_step, 0, NULL};
 ** consistent(), it is ENOTRECOVERABLE from now on, for all   -- see pthread_rwlock_unlock(3) */
 static int l_rwlock_unlock (lua_State *L) {
   lua_settop(L, 1);
-  lua_pushnumber(L, PATIENCE);
+  lua_pushnumber(L, LIPC_SYNC_PATIENCE);
   return lipc_drive(L, &unlock_op, 2);
 }
 
@@ -538,7 +536,7 @@ static const struct lipc_op consistent_op = {"consistent", consistent_step, 0, N
 ** coroutine does not write; "EINVAL": no writer died   -- see pthread_mutex_consistent(3) */
 static int l_rwlock_consistent (lua_State *L) {
   lua_settop(L, 1);
-  lua_pushnumber(L, PATIENCE);
+  lua_pushnumber(L, LIPC_SYNC_PATIENCE);
   return lipc_drive(L, &consistent_op, 2);
 }
 
