@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define LONGEST  0.1 /* seconds asleep without a look at who holds it */
+#define LONGEST 0.1 /* seconds asleep without a look at who holds it */
 
 /* ---- who holds it ---- */
 
@@ -135,7 +135,8 @@ int lipc_sync_block (lua_State *L, const struct lipc_op *op, int t, double secon
   struct lipc_sync_base *b = lipc_placed_peek(p);
   (void)op;
   (void)t;
-  if (b == NULL || lipc_hold_mine(L, p)) return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
+  if (b == NULL || lipc_hold_mine(L, p))
+    return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
   int r = lipcsys_word_lock(&b->header.lock, seconds < LONGEST ? seconds : LONGEST);
   if (r == -EOWNERDEAD && p->repair != NULL) p->repair(p, b);
   else if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? r : 0;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAGIC    0x4370694cu /* "LipC" where the lowest byte comes first */
+#define MAGIC 0x4370694cu /* "LipC" where the lowest byte comes first */
 
 /* ---- the header ---- */
 

@@ -46,7 +46,7 @@ struct lipc_sync_header {
 #define LIPC_SYNC_PATIENCE 2.0
 #define LIPC_SYNC_SHORT    500e-6
 
-#define LIPC_SYNC_ALIGN 8 /* of offsets */
+#define LIPC_SYNC_ALIGN    8 /* of offsets */
 
 /* What one is, for messages: "rwlock". */
 struct lipc_sync_what {

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#define LOOK_UP  0.1 /* seconds asleep, or between two looks whether the others are alive */
+#define LOOK_UP 0.1 /* seconds asleep, or between two looks whether the others are alive */
 
 struct slot {
   _Atomic uint32_t ticket; /* the generation it waits in, plus 1; 0: free.  Written last */
@@ -222,7 +222,8 @@ static int barrier_block (lua_State *L, const struct lipc_op *op, int t, double 
   struct barrier *m = lipc_placed_at(L, &b->p);
   const struct waiter *w = lua_touserdata(L, WAITER);
   (void)t;
-  if (op != &wait_op || w->slot < 0) return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
+  if (op != &wait_op || w->slot < 0)
+    return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
   int r = lipcsys_futexwait(&m->generation, w->generation, seconds < LOOK_UP ? seconds : LOOK_UP);
   return r == -EINTR ? r : 0;
 }

@@ -8,8 +8,8 @@
 
 #include <stddef.h>
 
-#define LOOK_UP  0.1 /* seconds asleep, or between two looks whether the others are alive */
-#define LEASE    0.35 /* seconds that a writer's wish counts */
+#define LOOK_UP 0.1 /* seconds asleep, or between two looks whether the others are alive */
+#define LEASE   0.35 /* seconds that a writer's wish counts */
 
 enum { SLOT_FREE, SLOT_READS, SLOT_WRITES, SLOT_REPAIRS, SLOT_WANTS };
 enum { STATE_OK, STATE_ORPHANED, STATE_LOST };

@@ -104,7 +104,8 @@ int lipcsys_word_lock (_Atomic uint32_t *word, double seconds) {
       if (!atomic_compare_exchange_strong(word, &v, self.tid | waiters | (v & FUTEX_WAITERS)))
         continue;
       LIPC_STEP("word.inherited");
-      return v & FUTEX_OWNER_DIED || tid != 0 ? -EOWNERDEAD : 0; /* ours: left by a thread of that number */
+      return v & FUTEX_OWNER_DIED || tid != 0 ? -EOWNERDEAD
+                                              : 0; /* ours: left by a thread of that number */
     }
     if (deadline < 0) deadline = seconds > 0 ? lipcsys_now() + seconds : 0;
     r = deadline > 0 ? wait_for(word, v, deadline) : -ETIMEDOUT;
