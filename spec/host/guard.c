@@ -67,16 +67,6 @@ static void chain_to (const struct sigaction *next, int signo, siginfo_t *info, 
   static void chain##n(int signo, siginfo_t *info, void *context) { \
     chain_to(&before[n], signo, info, context);                     \
   }
-CHAIN(0)
-CHAIN(1)
-CHAIN(2)
-CHAIN(3)
-CHAIN(4)
-CHAIN(5)
-CHAIN(6)
-CHAIN(7)
-static void (*const chains[])(int, siginfo_t *, void *) = {chain0, chain1, chain2, chain3,
-                                                           chain4, chain5, chain6, chain7};
 /* clang-format off */
 CHAIN(0) CHAIN(1) CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7)
   /* clang-format on */
