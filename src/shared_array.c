@@ -230,9 +230,10 @@ static int l_elements_show (lua_State *L) {
 /* Of a class that is new: its methods, and then its elements. */
 static void index_elements (lua_State *L, const struct lipc_class *cls, bool array) {
   static const char *const of_view[] = {
-    "get",     "set",   "totable", "fill", "string", "setstring", "slice",    "ipairs",   "copy",
-    "compare", "equal", "find",    "load", "store",  "add",       "sub",      "exchange", "cas",
-    "band",    "bor",   "bxor",    "wait", "wake",   "type",      "itemsize", NULL};
+    "get",      "set",     "totable", "fill",   "string", "setstring", "slice", "ipairs",
+    "copy",     "compare", "equal",   "find",   "load",   "store",     "add",   "sub",
+    "exchange", "cas",     "band",    "bor",    "bxor",   "wait",      "wake",  "type",
+    "itemsize", "stride",  "field",   "offset", "map",    NULL};
   luaL_getmetatable(L, cls->tname);
   int mt = lua_gettop(L);
   if (lua_getfield(L, mt, "__index") !=

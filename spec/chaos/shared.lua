@@ -71,7 +71,7 @@ local function check(worker)
   assert(s == s:sub(1, 1):rep(#s), "a text is torn")
 end
 
-for kill = 1, kills do
+for _ = 1, kills do
   local i = math.random(WORKERS)
   local instant = ipc.now() + math.random() * 3e-3
   while ipc.now() < instant do end

@@ -99,10 +99,12 @@ function Object:consistent() end
 ---@class lipc.shared.value : lipc.shared.object
 local Value = {}
 
+--- The value, as its type has it.
 ---@param timeout? number seconds
 ---@return integer|number|boolean|string|nil value, string? message, string? code
 function Value:get(timeout) end
 
+--- Sets it, as one step.
 ---@param value integer|number|boolean|string what the type does not have is misuse
 ---@param timeout? number seconds
 ---@return true? ok, string? message, string? code "EMSGSIZE": a string longer than its capacity
@@ -121,6 +123,7 @@ function Value:add(n, timeout) end
 ---@return integer|number|boolean|string|nil value the new one, string? message, string? code
 function Value:update(fn, timeout) end
 
+--- What it is.
 ---@return { type: "value", name: string?, of: string, capacity: integer? }
 function Value:stat() end
 
@@ -132,6 +135,7 @@ local Array = {}
 ---@return lipc.view
 function Array:view() end
 
+--- What it is.
 ---@return { type: "array", name: string?, count: integer, itemsize: integer, offset: integer } stat offset: of the first element in the memory
 function Array:stat() end
 
@@ -142,6 +146,7 @@ local Struct = {}
 ---@return lipc.view.record
 function Struct:record() end
 
+--- What it is.
 ---@return { type: "struct", name: string?, count: integer, itemsize: integer, offset: integer }
 function Struct:stat() end
 
@@ -149,17 +154,20 @@ function Struct:stat() end
 ---@class lipc.shared.dict : lipc.shared.object
 local Dict = {}
 
+--- The value of the key.
 ---@param key string any bytes
 ---@param timeout? number seconds
 ---@return string|integer|number|boolean|nil value nil alone: there is none, string? message, string? code
 function Dict:get(key, timeout) end
 
+--- Sets the value of the key, as one step.
 ---@param key string
 ---@param value string|integer|number|boolean
 ---@param timeout? number seconds
 ---@return true? ok, string? message, string? code "ENOSPC": there is no room, the message says of what; the old value stands
 function Dict:set(key, value, timeout) end
 
+--- Removes the key.
 ---@param key string
 ---@param timeout? number seconds
 ---@return boolean? was false: there was none, string? message, string? code
@@ -200,6 +208,7 @@ function Dict:pairs(timeout) end
 ---@return table<string, string|integer|number|boolean>? entries, string? message, string? code
 function Dict:snapshot(timeout) end
 
+--- What it is, and how full.
 ---@param timeout? number seconds
 ---@return { type: "dict", name: string?, count: integer, capacity: integer, used: integer, bytes: integer, repairs: integer }? stat used, bytes: of blocks in use, and of all; repairs: how often a process has died in the middle of a change, string? message, string? code
 function Dict:stat(timeout) end
