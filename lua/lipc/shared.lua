@@ -19,15 +19,21 @@ local function misuse(name, arg, problem)
   error(("%sbad argument #%d to '%s' (%s)"):format(where, arg, name, problem), 0)
 end
 
--- Options that say where it lies, for every kind.
-local placed = { name = true, create = true, exclusive = true, mode = true, unlink = true }
+-- Options that say where it lies, for every kind, and their types where shm.open does not see them; the argument
+-- that has them.
+local placed = { name = "string", create = "boolean", exclusive = "boolean", mode = "number", unlink = "boolean" }
+local options_at = { value = 3, array = 3, struct = 2, dict = 1 }
 
 -- A copy of the options: those of `placed` and the kind's own.
-local function check(name, arg, opts, own)
+local function check(name, opts, own)
+  local arg = options_at[name]
   if opts ~= nil and type(opts) ~= "table" then misuse(name, arg, "table expected, got " .. type(opts)) end
   local copy = {}
   for key, value in pairs(opts or copy) do
     if not placed[key] and not own[key] then misuse(name, arg, ("unknown option '%s'"):format(tostring(key))) end
+    if placed[key] and type(value) ~= placed[key] then
+      misuse(name, arg, ("option '%s': %s expected, got %s"):format(key, placed[key], type(value)))
+    end
     copy[key] = value
   end
   for key in pairs(placed) do
@@ -39,13 +45,14 @@ local function check(name, arg, opts, own)
   return copy
 end
 
--- What a function of the core says of its arguments, which are those of shared.<name>.
-local function ask(name, fn, ...)
-  local ok, value, more = pcall(fn, ...)
-  if ok then return value, more end
-  local arg, problem = tostring(value):match "bad argument #(%d+) to '[^']*' %((.*)%)$"
-  if not arg then error(value, 0) end
-  misuse(name, math.tointeger(arg), problem)
+-- What a function of the core says of its arguments, which are those of shared.<name>, or (arg) are all in its
+-- options.
+local function ask(name, arg, fn, ...)
+  local ok, value, message, code = pcall(fn, ...)
+  if ok then return value, message, code end
+  local n, problem = tostring(value):match "bad argument #(%d+) to '[^']*' %((.*)%)$"
+  if not n then error(value, 0) end
+  misuse(name, arg or math.tointeger(n), problem)
 end
 
 -- What shm.open says, as the function of that name says it.
@@ -53,14 +60,14 @@ local function said(name, message, code) return nil, (message:gsub("^shm%.open",
 
 -- The mapping of a named object: what is there, or a new one that `make` has filled.
 local function map_named(name, opts, size, make)
-  local shm = lipc.shm()
+  local shm, arg = lipc.shm(), options_at[name]
   while true do -- another process may make or remove it meanwhile
     if not opts.exclusive then
-      local map, message, code = shm.open(opts.name)
+      local map, message, code = ask(name, arg, shm.open, opts.name)
       if map then return map end
       if code ~= "ENOENT" or not opts.create then return said(name, message, code) end
     end
-    local map, message, code = shm.open(opts.name, {
+    local map, message, code = ask(name, arg, shm.open, opts.name, {
       create = true, exclusive = true, size = size, mode = opts.mode, unlink = opts.unlink,
       init = function(map) assert(make(map)) end,
     })
@@ -101,20 +108,20 @@ end
 local function makes(opts) return opts.create or not opts.name end
 
 function shared.value(kind, initial, options)
-  local opts = check("value", 3, options, { capacity = true })
+  local opts = check("value", options, { capacity = true })
   if not makes(opts) then
     if initial ~= nil then misuse("value", 2, "an initial value needs the option 'create'") end
     return place("value", opts, nil, nil, core.value.open, kind)
   end
-  local size = ask("value", core.value.size, kind, initial, opts.capacity)
+  local size = ask("value", nil, core.value.size, kind, initial, opts.capacity)
   return place("value", opts, size, function(map) return core.value.make(map, kind, initial, opts.capacity) end,
     core.value.open, kind)
 end
 
 function shared.dict(options)
-  local opts = check("dict", 1, options, { capacity = true, bytes = true })
+  local opts = check("dict", options, { capacity = true, bytes = true })
   if not makes(opts) then return place("dict", opts, nil, nil, core.dict.open) end
-  local size = ask("dict", core.dict.size, opts.capacity, opts.bytes)
+  local size = ask("dict", nil, core.dict.size, opts.capacity, opts.bytes)
   return place("dict", opts, size, function(map) return core.dict.make(map, opts.capacity, opts.bytes) end,
     core.dict.open)
 end
@@ -149,7 +156,7 @@ local function elements(which, kind, n, opts)
   if not bytes then misuse(which, 1, ("unknown type '%s'"):format(kind)) end
   local open = open_elements(which, opts.name, kind, bytes, n)
   if not makes(opts) then return place(which, opts, nil, nil, open) end
-  local size = ask(which, core[which].size, bytes, n, itemsize)
+  local size = ask(which, nil, core[which].size, bytes, n, itemsize)
   return place(which, opts, size, function(map) return core[which].make(map, bytes, n, itemsize) end, open)
 end
 
@@ -159,7 +166,7 @@ end
 
 function shared.array(kind, n, options)
   if type(kind) ~= "string" and not is_layout(kind) then misuse("array", 1, "type or layout expected, got " .. type(kind)) end
-  local opts = check("array", 3, options, {})
+  local opts = check("array", options, {})
   if (n ~= nil or makes(opts)) and math.type(n) ~= "integer" then
     misuse("array", 2, "integer expected, got " .. (type(n) == "number" and "float" or type(n)))
   end
@@ -167,18 +174,18 @@ function shared.array(kind, n, options)
 end
 
 function shared.struct(fields, options)
-  local layout = is_layout(fields) and fields or ask("struct", view.layout, fields)
+  local layout = is_layout(fields) and fields or ask("struct", nil, view.layout, fields)
   for _, field in ipairs(layout:fields()) do
     if core.struct.methods[field.name] then
       misuse("struct", 1, ("field '%s' has the name of a method"):format(field.name))
     end
   end
-  return elements("struct", layout, 1, check("struct", 2, options, {}))
+  return elements("struct", layout, 1, check("struct", options, {}))
 end
 
 -- Of each kind: its header says which.
 function shared.open(name)
-  local map, message, code = lipc.shm().open(name)
+  local map, message, code = ask("open", nil, lipc.shm().open, name)
   if not map then return said("open", message, code) end
   local kind = core.kind(map)
   if not kind then
