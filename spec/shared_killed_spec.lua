@@ -117,7 +117,7 @@ describe("a process that is killed at the step", function()
     end)
   end
 
-  for _, step in ipairs { "dict.unsure", "dict.marked", "dict.relisted", "dict.repaired" } do
+  for _, step in ipairs { "word.inherited", "dict.unsure", "dict.marked", "dict.relisted", "dict.repaired" } do
     it(step .. " while it mends what another one left, leaves it to the next", function()
       kill_at("dict.taken", open .. 'd:set("c", ("new"):rep(150))', name)
       kill_at(step, open .. 'd:get "a"', name)

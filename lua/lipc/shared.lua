@@ -38,7 +38,7 @@ local function check(name, opts, own)
   end
   for key in pairs(placed) do
     local needed = key == "create" and "name" or key ~= "name" and "create"
-    if copy[key] ~= nil and needed and not copy[needed] then
+    if copy[key] and needed and not copy[needed] then
       misuse(name, arg, ("option '%s' needs '%s'"):format(key, needed))
     end
   end
@@ -61,19 +61,21 @@ local function said(name, message, code) return nil, (message:gsub("^shm%.open",
 -- The mapping of a named object: what is there, or a new one that `make` has filled.
 local function map_named(name, opts, size, make)
   local shm, arg = lipc.shm(), options_at[name]
-  while true do -- another process may make or remove it meanwhile
+  local map, message, code
+  for _ = 1, 100 do -- another process may make or remove it meanwhile
     if not opts.exclusive then
-      local map, message, code = ask(name, arg, shm.open, opts.name)
+      map, message, code = ask(name, arg, shm.open, opts.name)
       if map then return map end
       if code ~= "ENOENT" or not opts.create then return said(name, message, code) end
     end
-    local map, message, code = ask(name, arg, shm.open, opts.name, {
+    map, message, code = ask(name, arg, shm.open, opts.name, {
       create = true, exclusive = true, size = size, mode = opts.mode, unlink = opts.unlink,
-      init = function(map) assert(make(map)) end,
+      init = function(fresh) assert(make(fresh)) end,
     })
     if map then return map end
-    if code ~= "EEXIST" or opts.exclusive then return said(name, message, code) end
+    if code ~= "EEXIST" or opts.exclusive then break end
   end
+  return said(name, message, code)
 end
 
 -- The object that `open` makes of the mapping, which goes with it; or the failure, and no mapping.
