@@ -186,8 +186,9 @@ describe("waiting for a word", function()
       all[i] = assert(ipc.process.fork(function() return v:wait(1, 0, SOON) == 5 and 9 or 1 end))
     end
     for i = 1, 3 do assert.equal("S", child.sleeping(all[i]:pid())) end
-    local woken = 0 -- they look up twice a second, so that one may just be awake
+    local woken, deadline = 0, probe.now() + SOON -- they look up twice a second: one may just be awake
     repeat
+      assert(probe.now() < deadline, "nobody was woken")
       local n = v:wake(1, 1)
       assert.is_true(n <= 1)
       woken = woken + n

@@ -6,8 +6,8 @@ local names = require "support.names"
 local layout = ipc.view.layout
 local inner = layout { { "flag", "u8" }, { "xyz", "f32", 3 } }
 local all = layout {
-  { "a", "i8" }, { "b", "u16" }, { "c", "i8" }, { "d", "i32" }, { "e", "u8" }, { "f", "u64" }, { "name", "char", 5 },
-  { "g", "f64" }, { "in", inner }, { "list", inner, 2 }, { "m", "i16", { 2, 3 } }, { "tags", "char", { 2, 4 } },
+  { "a", "i8" }, { "b", "u16" }, { "c", "i8" }, { "d", "i32" }, { "e", "u8" }, { "f", "u64" }, { "g", "f64" },
+  { "name", "char", 5 }, { "in", inner }, { "list", inner, 2 }, { "m", "i16", { 2, 3 } }, { "tags", "char", { 2, 4 } },
   { "last", "u8" },
 }
 local layouts = {
@@ -56,7 +56,7 @@ describe("a layout", function()
       { name = "flag", type = "u8", offset = 0, size = 1 }, { name = "xyz", type = "f32", offset = 4, size = 12, count = 3 },
     }, inner:fields())
     local f = all:fields()
-    assert.same({ "char", nil, 5 }, { f[7].type, f[7].count, f[7].size })
+    assert.same({ "char", nil, 5 }, { f[8].type, f[8].count, f[8].size })
     assert.same({ inner, 2 }, { f[10].type, f[10].count })
     assert.same({ "array", 2, 12 }, { f[11].type, f[11].count, f[11].size })
     assert.same({ "char", 2, 8 }, { f[12].type, f[12].count, f[12].size })

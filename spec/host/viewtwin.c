@@ -26,8 +26,8 @@ struct all {
   int32_t d;
   char e;
   uint64_t f;
-  char name[5];
   double g;
+  char name[5];
   struct inner in;
   struct inner list[2];
   int16_t m[2][3];
@@ -56,8 +56,8 @@ static int offsets (void) {
   SHOW(all, d);
   SHOW(all, e);
   SHOW(all, f);
-  SHOW(all, name);
   SHOW(all, g);
+  SHOW(all, name);
   SHOW(all, in);
   SHOW(all, list);
   SHOW(all, m);
