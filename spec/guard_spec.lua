@@ -43,6 +43,29 @@ describe("the guard", function()
     assert.is_true(m:close())
   end)
 
+  it("does the same in every operation of a view", function()
+    for name, f in pairs {
+      ["[]"] = function(v) return v[5000] end, ["[] ="] = function(v) v[5000] = 1 end, get = function(v) return v:get(4999, 5000) end,
+      set = function(v) v:set(4999, 1, 2) end, totable = function(v) return v:totable() end, fill = function(v) v:fill(7) end,
+      string = function(v) return v:string() end, setstring = function(v) v:setstring(4000, ("x"):rep(4000)) end,
+      ["copy to"] = function(v, w) v:copy(1, w) end, ["copy from"] = function(v, w) w:copy(1, v) end,
+      equal = function(v, w) return v:equal(w) end, compare = function(v, w) return v:compare(w) end,
+      find = function(v) return v:find(77) end, load = function(v) return v:load(5000) end,
+      store = function(v) v:store(5000, 1) end, add = function(v) return v:add(5000, 1) end,
+      wait = function(v) return v:wait(5000, 0, 1) end,
+    } do
+      local m, path = mapped(20000)
+      local other <close> = assert(ipc.mmap.anonymous(20000))
+      local v, w = m:view "i32", other:view "i32"
+      cut(path)
+      local ok, message = pcall(f, v, w)
+      assert.is_false(ok, name)
+      assert.is_truthy(message:find("lost mapping", 1, true), name .. ": " .. message)
+      m:close()
+      os.remove(path)
+    end
+  end)
+
   it("does the same for reading and writing, shared, private and read-only", function()
     for _, opts in ipairs { {}, { private = true }, { readonly = true } } do
       for _, access in ipairs { "read", "write" } do
