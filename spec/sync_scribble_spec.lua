@@ -5,7 +5,7 @@ local ipc = require "lipc"
 local child = require "support.child"
 
 local kinds = { "cond", "rwlock", "barrier", "once" }
-local ROUNDS = ({ asan = 1, valgrind = 1 })[os.getenv "LIPC_SPEC_MODE"] or 2
+local ROUNDS = 1
 
 local script = [[
 local ipc = require "lipc"

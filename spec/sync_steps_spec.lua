@@ -13,7 +13,7 @@ local FIRST = 32 -- bytes of header before each structure's own words
 -- Every step that the sources name, of what is built here.
 local function steps()
   local list = {}
-  for _, file in ipairs { "sys_futex.c", "kit_sync.c", "kit_hold.c", "sync_cond.c", "sync_rwlock.c", "sync_barrier.c",
+  for _, file in ipairs { "sys_futex.c", "kit_placed.c", "kit_hold.c", "sync_cond.c", "sync_rwslots.c", "sync_barrier.c",
     "sync_once.c" } do
     for line in io.lines("src/" .. file) do
       local name = line:match 'LIPC_STEP%("([^"]+)"%)'

@@ -1,155 +1,16 @@
-/* sync_rwlock.c - reader-writer locks: a slot for each object that reads, writes or wants to write, with
-** its process in it, so that those who died are found.  What is allowed follows from the slots alone; a
-** slot counts from the one store of its state on.  Writers go first: while one waits, no new reader
-** comes in.  Who waits to write says so for a third of a second at a time, so that nobody is kept out
-** by one who has given up, stands still or is dead.  Not the C library's: a dead reader keeps that locked.
+/* sync_rwlock.c - reader-writer locks: which coroutine reads or writes by this object.  An object has one slot
+** in the memory (sync_rwslots.c), which its readers share.
 ** SPDX-License-Identifier: MIT */
-#include "sync.h"
+#include "sync_rwlock.h"
 
 #include <stddef.h>
-
-#define LOOK_UP 0.1 /* seconds asleep, or between two looks whether the others are alive */
-#define LEASE   0.35 /* seconds that a writer's wish counts */
-
-enum { SLOT_FREE, SLOT_READS, SLOT_WRITES, SLOT_REPAIRS, SLOT_WANTS };
-enum { STATE_OK, STATE_ORPHANED, STATE_LOST };
-
-struct slot {
-  _Atomic uint32_t
-    state; /* SLOT_*; repairs: writes, was told EOWNERDEAD, and has not called consistent() */
-  _Atomic uint32_t pid;
-  _Atomic uint64_t start;
-  _Atomic uint64_t token; /* the object there */
-  _Atomic uint64_t until; /* SLOT_WANTS: nanoseconds on the monotonic clock */
-};
-
-struct rwlock {
-  struct lipc_sync_header header;
-  _Atomic uint32_t seq; /* grows when something is given back: slept on */
-  _Atomic uint32_t waiting; /* somebody may sleep */
-  _Atomic uint32_t state; /* STATE_* */
-  _Atomic uint32_t reserved;
-  struct slot slots[];
-};
-
-typedef struct Rwlock {
-  struct lipc_placed p; /* its hold: of the coroutine that writes */
-  unsigned nslots;
-  int slot; /* what it reads or writes in, or -1 */
-  int wish; /* where it says that it wants to write, or -1 */
-  unsigned forkgen; /* of the process whose they are */
-  unsigned readers; /* how often its coroutines read */
-  double looked; /* when it last looked who is alive */
-} Rwlock;
 
 enum { UV_READERS = LIPC_UV_PLACED }; /* coroutine -> how often it reads */
 
 static const struct lipc_sync_what what = {"rwlock", LIPC_KIND_RWLOCK, 1};
 
 size_t lipc_rwlock_size (lua_Integer slots) {
-  return sizeof(struct rwlock) + (size_t)slots * sizeof(struct slot);
-}
-
-static uint64_t nanoseconds (double seconds) { return (uint64_t)(seconds * 1e9); }
-
-static bool writes (uint32_t state) { return state == SLOT_WRITES || state == SLOT_REPAIRS; }
-
-/* ---- the slots: all of this inside the word lock ---- */
-
-static bool is_wish (const struct slot *s, uint64_t now) {
-  return lipc_get(&s->state) == SLOT_WANTS && lipc_get(&s->until) > now;
-}
-
-static bool is_usable (const struct slot *s, uint64_t now) {
-  uint32_t state = lipc_get(&s->state);
-  return state == SLOT_FREE || state > SLOT_WANTS || (state == SLOT_WANTS && !is_wish(s, now));
-}
-
-struct view {
-  bool reader, writer; /* others */
-  bool wish; /* anybody's */
-  int free; /* a slot, or -1 */
-};
-
-static struct view look_at (const Rwlock *rw, const struct rwlock *m) {
-  struct view v = {false, false, false, -1};
-  uint64_t now = 0;
-  for (unsigned i = 0; i < rw->nslots; i++) {
-    uint32_t state = lipc_get(&m->slots[i].state);
-    if (state == SLOT_FREE) {
-      if (v.free < 0) v.free = (int)i;
-      continue;
-    }
-    if ((int)i == rw->slot) continue;
-    if (state == SLOT_WANTS && now == 0) now = nanoseconds(lipcsys_now());
-    if (state == SLOT_READS) v.reader = true;
-    else if (writes(state)) v.writer = true;
-    else if (is_usable(&m->slots[i], now)) v.free = (int)i;
-    else v.wish = true;
-  }
-  return v;
-}
-
-/* Whether a slot is this object's still: a wish that was not renewed goes to others. */
-static bool is_ours (const Rwlock *rw, const struct slot *s) {
-  struct lipcsys_who self = lipcsys_self();
-  return lipc_get(&s->token) == (uintptr_t)rw && lipc_get(&s->pid) == self.pid &&
-         lipc_get(&s->start) == self.start;
-}
-
-static void fill (const Rwlock *rw, struct slot *s, uint32_t state) {
-  struct lipcsys_who self = lipcsys_self();
-  lipc_put(&s->state, SLOT_FREE);
-  LIPC_STEP("rwlock.emptied");
-  lipc_put(&s->pid, self.pid);
-  lipc_put(&s->start, self.start);
-  lipc_put(&s->token, (uintptr_t)rw);
-  lipc_put(&s->until, nanoseconds(lipcsys_now() + LEASE));
-  LIPC_STEP("rwlock.named");
-  lipc_put(&s->state, state);
-  LIPC_STEP("rwlock.filled");
-}
-
-/* What is given back may let others in. */
-static bool notify (struct rwlock *m) {
-  if (lipc_get(&m->waiting) == 0) return false;
-  lipc_put(&m->waiting, 0);
-  LIPC_STEP("rwlock.quiet");
-  atomic_fetch_add(&m->seq, 1);
-  LIPC_STEP("rwlock.seq");
-  return true;
-}
-
-static void leave (struct rwlock *m, bool wake) {
-  lipc_sync_leave(&m->header);
-  if (wake) lipcsys_futexwake(&m->seq, INT32_MAX);
-}
-
-/* ---- who died ---- */
-
-/* Outside the word lock: looks at the processes of the others, drops what the dead have. */
-static void sweep (Rwlock *rw, struct rwlock *m) {
-  uint32_t self = lipcsys_self().pid;
-  bool wake = false;
-  rw->looked = lipcsys_now();
-  for (unsigned i = 0; i < rw->nslots; i++) {
-    struct slot *s = &m->slots[i];
-    uint32_t state = lipc_get(&s->state);
-    struct lipcsys_who who = {lipc_get(&s->pid), lipc_get(&s->start)};
-    if (state == SLOT_FREE || state > SLOT_REPAIRS) continue;
-    if ((who.pid == self && (int)i == rw->slot) || lipcsys_isalive(who)) continue;
-    if (lipc_sync_lock(&rw->p, &m->header) < 0) return;
-    state = lipc_get(&s->state);
-    if (state != SLOT_FREE && state <= SLOT_REPAIRS && lipc_get(&s->pid) == who.pid &&
-        lipc_get(&s->start) == who.start) {
-      if (writes(state) && lipc_get(&m->state) != STATE_LOST) lipc_put(&m->state, STATE_ORPHANED);
-      LIPC_STEP("rwlock.orphaned");
-      lipc_put(&s->state, SLOT_FREE);
-      LIPC_STEP("rwlock.dropped");
-      wake = notify(m);
-    }
-    leave(m, wake);
-  }
+  return sizeof(struct lipc_rwmem) + (size_t)slots * sizeof(struct lipc_rwslot);
 }
 
 /* ---- this process ---- */
@@ -186,42 +47,6 @@ static void set_reads (lua_State *L, int obj, int co, lua_Integer n) {
 
 /* ---- taking ---- */
 
-/* Inside the word lock, which it leaves. */
-static int take_read (Rwlock *rw, struct rwlock *m, struct view v) {
-  uint32_t state = lipc_get(&m->state);
-  int r = state == STATE_ORPHANED ? -EOWNERDEAD : 0;
-  if (state > STATE_ORPHANED) r = state == STATE_LOST ? -ENOTRECOVERABLE : -EPROTO;
-  else if (v.writer || v.wish || rw->p.hold.owner != NULL) r = -EAGAIN;
-  else if (rw->slot < 0 && v.free < 0) r = -ENOSPC;
-  else if (rw->slot < 0) fill(rw, &m->slots[rw->slot = v.free], SLOT_READS);
-  leave(m, false);
-  return r;
-}
-
-/* The same.  What it waits for is written down meanwhile. */
-static int take_write (Rwlock *rw, struct rwlock *m, struct view v, bool waits) {
-  uint32_t state = lipc_get(&m->state);
-  int r = state == STATE_ORPHANED ? -EOWNERDEAD : 0;
-  if (rw->wish >= 0 && !is_ours(rw, &m->slots[rw->wish])) rw->wish = -1;
-  int at = rw->wish >= 0 ? rw->wish : v.free;
-  if (state > STATE_ORPHANED) r = state == STATE_LOST ? -ENOTRECOVERABLE : -EPROTO;
-  else if (v.writer || v.reader || rw->slot >= 0) r = -EAGAIN;
-  else if (at < 0) r = -ENOSPC;
-  if (r == -EAGAIN && waits && at >= 0) {
-    fill(rw, &m->slots[at], SLOT_WANTS);
-    rw->wish = at;
-  }
-  if (r == 0 || r == -EOWNERDEAD) {
-    fill(rw, &m->slots[at], r == 0 ? SLOT_WRITES : SLOT_REPAIRS);
-    rw->slot = at;
-    rw->wish = -1;
-    if (r < 0) lipc_put(&m->state, STATE_OK);
-    LIPC_STEP("rwlock.inherited");
-  }
-  leave(m, false);
-  return r;
-}
-
 static bool map_goes (struct lipc_pin *pin);
 
 static void pin_map (Rwlock *rw) {
@@ -245,16 +70,16 @@ static void own (lua_State *L, Rwlock *rw, bool write) {
 }
 
 static int attempt (lua_State *L, Rwlock *rw, bool write, bool waits) {
-  struct rwlock *m = lipc_placed_at(L, &rw->p);
+  struct lipc_rwmem *m = lipc_placed_at(L, &rw->p);
   for (bool swept = false;; swept = true) {
     int r = lipc_sync_lock(&rw->p, &m->header);
     if (r < 0) return r;
-    struct view v = look_at(rw, m);
-    r = write ? take_write(rw, m, v, waits) : take_read(rw, m, v);
+    struct lipc_rwview v = lipc_rw_look(rw, m);
+    r = write ? lipc_rw_write(rw, m, v, waits) : lipc_rw_read(rw, m, v);
     if (r == 0 || r == -EOWNERDEAD) own(L, rw, write);
     if (r != -EAGAIN && r != -ENOSPC) return r;
-    if (swept || (waits && lipcsys_now() - rw->looked < LOOK_UP)) return r;
-    sweep(rw, m);
+    if (swept || (waits && lipcsys_now() - rw->looked < LIPC_RW_LOOKUP)) return r;
+    lipc_rw_sweep(rw, m);
   }
 }
 
@@ -282,26 +107,9 @@ static int take (lua_State *L, Rwlock *rw, bool write, bool waits) {
 
 /* ---- giving back ---- */
 
-/* Empties one of this object's slots.  -EAGAIN: somebody stays inside the word lock for so long. */
-static int empty (Rwlock *rw, struct rwlock *m, int at, double seconds) {
-  int r = lipcsys_word_lock(&m->header.lock, seconds);
-  if (r < 0 && r != -EOWNERDEAD) return -EAGAIN;
-  bool wake = false;
-  struct slot *s = &m->slots[at];
-  if (is_ours(rw, s)) { /* else somebody has written there */
-    if (lipc_get(&s->state) == SLOT_REPAIRS) lipc_put(&m->state, STATE_LOST);
-    LIPC_STEP("rwlock.lost");
-    lipc_put(&s->state, SLOT_FREE);
-    LIPC_STEP("rwlock.freed");
-    wake = notify(m);
-  }
-  leave(m, wake);
-  return 0;
-}
-
 static int empty_slot (Rwlock *rw, double seconds) {
-  struct rwlock *m = lipc_placed_peek(&rw->p);
-  int r = m != NULL && rw->slot >= 0 ? empty(rw, m, rw->slot, seconds) : 0;
+  struct lipc_rwmem *m = lipc_placed_peek(&rw->p);
+  int r = m != NULL && rw->slot >= 0 ? lipc_rw_empty(rw, m, rw->slot, seconds) : 0;
   if (r < 0) return r;
   rw->slot = -1;
   rw->p.hold.owner = NULL;
@@ -311,8 +119,8 @@ static int empty_slot (Rwlock *rw, double seconds) {
 }
 
 static void drop_wish (Rwlock *rw) {
-  struct rwlock *m = lipc_placed_peek(&rw->p);
-  if (m != NULL && rw->wish >= 0) empty(rw, m, rw->wish, LIPC_SYNC_SHORT);
+  struct lipc_rwmem *m = lipc_placed_peek(&rw->p);
+  if (m != NULL && rw->wish >= 0) lipc_rw_empty(rw, m, rw->wish, LIPC_SYNC_SHORT);
   rw->wish = -1; /* it would not count for long */
 }
 
@@ -369,21 +177,6 @@ static int failed (lua_State *L, const char *op, int err) {
     default: break;
   }
   return lipc_failselfnote(L, op, err, note);
-}
-
-/* Sleeps until something was given back, unless it could be had now. */
-static int sleep_for (Rwlock *rw, struct rwlock *m, bool write, double seconds) {
-  if (seconds > LOOK_UP) seconds = LOOK_UP;
-  int r = lipcsys_word_lock(&m->header.lock, seconds);
-  if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? r : 0;
-  struct view v = look_at(rw, m);
-  bool wait = v.writer || rw->p.hold.owner != NULL || (write ? v.reader || rw->slot >= 0 : v.wish);
-  if (wait) lipc_put(&m->waiting, 1);
-  uint32_t seq = lipc_get(&m->seq);
-  leave(m, false);
-  if (!wait) return 0;
-  r = lipcsys_futexwait(&m->seq, seq, seconds);
-  return r == -EINTR ? r : 0;
 }
 
 /* Whether this attempt is not the call's first: a value above what is the driver's says so. */
@@ -454,7 +247,7 @@ static int rwlock_block (lua_State *L, const struct lipc_op *op, int t, double s
   (void)t;
   bool write = op == &wrlock_op || op == &trywrlock_op || (op == &with_op && wants_write(L));
   if (op != &rdlock_op && !write && op != &with_op) return lipc_nap(L, LIPC_SYNC_SHORT);
-  return sleep_for(rw, lipc_placed_at(L, &rw->p), write, seconds);
+  return lipc_rw_sleep(rw, lipc_placed_at(L, &rw->p), write, seconds);
 }
 
 /* ---- methods ---- */
@@ -517,16 +310,12 @@ static int l_rwlock_with (lua_State *L) {
 
 static int consistent_step (lua_State *L, int t) {
   Rwlock *rw = lua_touserdata(L, 1);
-  struct rwlock *m = lipc_placed_at(L, &rw->p);
+  struct lipc_rwmem *m = lipc_placed_at(L, &rw->p);
   (void)t;
   if (!lipc_hold_mine(L, &rw->p) || rw->slot < 0) return failed(L, "consistent", -EPERM);
-  if (lipc_sync_lock(&rw->p, &m->header) < 0) return lipc_again(0);
-  struct slot *s = &m->slots[rw->slot];
-  bool needed = is_ours(rw, s) && lipc_get(&s->state) == SLOT_REPAIRS;
-  if (needed) lipc_put(&s->state, SLOT_WRITES);
-  LIPC_STEP("rwlock.consistent");
-  leave(m, false);
-  if (!needed) return lipc_failselfnote(L, "consistent", -EINVAL, "no writer died");
+  int r = lipc_rw_mend(rw, m);
+  if (r == -EAGAIN) return lipc_again(0);
+  if (r < 0) return lipc_failselfnote(L, "consistent", -EINVAL, "no writer died");
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -545,21 +334,15 @@ static int l_rwlock_consistent (lua_State *L) {
 static int l_rwlock_stat (lua_State *L) {
   static const char *const states[] = {"ok", "orphaned", "lost"};
   Rwlock *rw = lipc_checkopen(L, 1);
-  struct rwlock *m = lipc_placed_at(L, &rw->p);
-  uint32_t state = lipc_get(&m->state), readers = 0, waiting = 0, writer = 0;
+  struct lipc_rwmem *m = lipc_placed_at(L, &rw->p);
+  uint32_t state = lipc_get(&m->state);
   unsigned slots = rw->nslots;
-  uint64_t now = nanoseconds(lipcsys_now());
-  for (unsigned i = 0; i < slots; i++) {
-    uint32_t is = lipc_get(&m->slots[i].state);
-    readers += is == SLOT_READS;
-    waiting += is_wish(&m->slots[i], now);
-    if (writes(is)) writer = lipc_get(&m->slots[i].pid);
-  }
+  struct lipc_rwcount n = lipc_rw_count(rw, m);
   lipc_sync_stat(L, &rw->p);
   lipc_setinteger(L, "slots", slots);
-  lipc_setinteger(L, "readers", readers);
-  lipc_setinteger(L, "waiting", waiting);
-  if (writer != 0) lipc_setinteger(L, "writer", writer);
+  lipc_setinteger(L, "readers", n.readers);
+  lipc_setinteger(L, "waiting", n.waiting);
+  if (n.writer != 0) lipc_setinteger(L, "writer", n.writer);
   lua_pushstring(L, state <= STATE_LOST ? states[state] : "overwritten");
   lua_setfield(L, -2, "state");
   return 1;
@@ -587,15 +370,6 @@ const struct lipc_class lipc_rwlock_class = {.tname = "lipc.sync.rwlock",
 
 /* ---- opening ---- */
 
-static void init (void *memory, const void *arg) {
-  struct rwlock *m = memory;
-  unsigned nslots = *(const unsigned *)arg;
-  lipc_put(&m->seq, 0);
-  lipc_put(&m->waiting, 0);
-  lipc_put(&m->state, STATE_OK);
-  for (unsigned i = 0; i < nslots; i++) lipc_put(&m->slots[i].state, SLOT_FREE);
-}
-
 /* rwlock(map, offset[, {create=, exclusive=, slots=}]) -> Rwlock | nil, msg, code.  slots: how many objects can
 ** hold it, or wait to write, at once, of one that is made (64)   -- see pthread_rwlock_init(3) */
 int lipc_sync_rwlock (lua_State *L) {
@@ -604,7 +378,7 @@ int lipc_sync_rwlock (lua_State *L) {
                                .what = &what,
                                .op = "sync.rwlock",
                                .least = lipc_rwlock_size(1),
-                               .init = init};
+                               .init = lipc_rw_init};
   int n;
   lipc_checkopts(L, 3, names);
   lipc_sync_options(L, &k);
@@ -614,7 +388,7 @@ int lipc_sync_rwlock (lua_State *L) {
   k.most = lipc_rwlock_size(LIPC_SYNC_MAX);
   Rwlock *rw = lipc_sync_object(L, &k, &n);
   if (rw == NULL) return n;
-  rw->nslots = (unsigned)((rw->p.size - sizeof(struct rwlock)) / sizeof(struct slot));
+  rw->nslots = (unsigned)((rw->p.size - sizeof(struct lipc_rwmem)) / sizeof(struct lipc_rwslot));
   rw->slot = rw->wish = -1;
   rw->forkgen = lipcsys_forkgen;
   lua_newtable(L);

@@ -304,4 +304,92 @@ for what, make in pairs {
   }
 end
 
+-- Locks in shared memory, by name, so that closing them is seen.
+local function lock_type(kind, opts, row)
+  opts.create, opts.exclusive, opts.unlink = true, true, true
+  types[#types + 1] = {
+    name = "lipc.sync." .. kind,
+    open = function()
+      local name = "/" .. names.new()
+      local o = assert(ipc.sync[kind](name, opts))
+      return o, row.others and row.others(o, name) or {}
+    end,
+    failing = row.failing,
+    held = mappings,
+    wait = row.wait,
+    ready = row.ready,
+    fails = row.fails,
+  }
+end
+
+lock_type("mutex", {}, {
+  failing = "ipc.sync.mutex('/lipc-never', { create = true })",
+  others = function(_, name)
+    local other = assert(ipc.sync.mutex(name))
+    local co = coroutine.create(function() return other:lock(0) end) -- for another coroutine to wait for
+    assert(coroutine.resume(co))
+    return { other }
+  end,
+  wait = function(m, timeout) return m:lock(timeout) end,
+  ready = function(_, others) others[1]:close() end,
+  fails = function(m) m:lock(0) end,
+})
+
+local mutexes = setmetatable({}, { __mode = "k" }) -- of conditions
+
+-- A child that does it again and again, until it is closed: what comes before anybody waits is lost.
+local function again(others, fn)
+  others[#others + 1] = assert(ipc.process.fork(function()
+    while true do
+      fn()
+      ipc.sleep(0.001)
+    end
+  end, { kill_on_close = true }))
+end
+
+lock_type("cond", {}, {
+  failing = "ipc.sync.cond('/lipc-never', { create = true })",
+  others = function(c)
+    local map = assert(ipc.mmap.anonymous(4096))
+    mutexes[c] = assert(ipc.sync.mutex(map, 0, { create = true }))
+    return { mutexes[c], map }
+  end,
+  wait = function(c, timeout)
+    local m = mutexes[c]
+    assert(m:lock())
+    if tostring(c):find "closed" then -- by a callback, which lock has run
+      m:unlock()
+      return nil, "cond:wait: closed", "ECANCELED"
+    end
+    local r = table.pack(c:wait(m, timeout))
+    m:unlock()
+    return table.unpack(r, 1, r.n)
+  end,
+  ready = function(c, others) again(others, function() c:signal() end) end,
+  fails = function(c) c:signal() end,
+})
+
+lock_type("rwlock", {}, {
+  failing = "ipc.sync.rwlock('/lipc-never', { create = true })",
+  others = function(_, name)
+    local other = assert(ipc.sync.rwlock(name))
+    assert(other:wrlock())
+    return { other }
+  end,
+  wait = function(rw, timeout) return rw:rdlock(timeout) end,
+  ready = function(_, others) others[1]:close() end,
+  fails = function(rw) rw:rdlock(0) end,
+})
+
+lock_type("barrier", { parties = 2 }, {
+  failing = "ipc.sync.barrier('/lipc-never', { create = true, parties = 2 })",
+  others = function(_, name) return { assert(ipc.sync.barrier(name)) } end,
+  wait = function(b, timeout) return b:wait(timeout) end,
+  ready = function(_, others)
+    local other = others[1]
+    again(others, function() other:wait(60) end)
+  end,
+  fails = function(b) b:wait(0) end,
+})
+
 return types

@@ -21,6 +21,7 @@
 ---@field shared lipc.shared.module
 ---@field shm lipc.shm.module
 ---@field mmap lipc.mmap.module
+---@field sync lipc.sync.module
 ---@field sysv lipc.sysv.module
 ---@field view lipc.view.module
 ---@field socket lipc.socket.module

@@ -1,6 +1,7 @@
 ---@meta lipc.semaphore
 
---- POSIX named semaphores: a count that processes take from and add to, by name. -- see sem_overview(7)
+--- POSIX semaphores: a count that processes take from and add to, by name or in memory that they share.
+--- -- see sem_overview(7)
 ---
 --- What the kernel does not do: it gives nothing back. A process that ends, or is killed, between `wait` and `post` leaves the
 --- semaphore as it is, and who waits goes on waiting: for ever, unless a timeout says otherwise; nothing tells who it was (the
@@ -47,6 +48,22 @@ function semaphore.open(name, opts) end
 ---@param opts? lipc.semaphore.binary_options
 ---@return lipc.semaphore? semaphore, string? message, string? code as of open
 function semaphore.binary(name, opts) end
+
+---@class lipc.semaphore.at.options
+---@field create? boolean makes it where there are zeros
+---@field exclusive? boolean with create: "EEXIST" if there is one
+---@field initial? integer with create: the value of one that is made, default 0
+---@field binary? boolean as of open
+---@field raw? boolean a bare sem_t at the offset, without header, as a program in C has it; create initialises it whatever is there
+
+--- The unnamed semaphore at a place in a mapping (`ipc.shm`, `ipc.mmap`); also `ipc.sync.semaphore`. What it takes is
+--- `ipc.sync.sizeof "semaphore"`; a program in C finds its sem_t `ipc.sync.NATIVE_OFFSET` bytes behind the offset. Closing the
+--- mapping while it is used raises in what comes next. -- see sem_init(3)
+---@param map userdata a mapping that can be written to
+---@param offset? integer a multiple of 8, default 0
+---@param opts? lipc.semaphore.at.options
+---@return lipc.semaphore? semaphore, string? message, string? code "ENOENT": zeros; "EPROTO": something else is there; "EEXIST"
+function semaphore.at(map, offset, opts) end
 
 --- Removes the name at once; who has the semaphore open goes on with it, and the name is free for another. -- see sem_unlink(3)
 ---@param name string

@@ -1,4 +1,4 @@
-/* kit_sync.c - structures in shared memory: headers, objects, short operations.  The lock that is held
+/* kit_placed.c - structures in shared memory: headers, objects, short operations.  The lock that is held
 ** while Lua runs is in kit_hold.c.
 ** SPDX-License-Identifier: MIT */
 #include "kit_sync.h"
