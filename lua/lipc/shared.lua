@@ -199,50 +199,46 @@ end
 
 -- ---- update: read, call, write, under the lock ----
 
--- One that died with the lock is told to fn, which sees to it: update is a step by itself.
-local function locked(object, methods, body, timeout)
-  local result, message, code = methods.with(object, function(_, died)
-    local new, problem, reason = body(died)
-    if died then methods.consistent(object) end
-    return new, problem, reason
-  end, timeout)
-  if code == "EDEADLK" then return body() end -- this coroutine holds it already
-  return result, message, code
-end
-
-local function checkfn(fn, arg)
-  if type(fn) ~= "function" then misuse("update", arg, "function expected, got " .. type(fn)) end
+-- update(object, fn, timeout) or, of what has keys, update(object, key, fn, timeout).  One that died with the lock is told
+-- to fn, which sees to it: an update is a step by itself.
+local function updater(methods, change, keyed)
+  local with, consistent = methods.with, methods.consistent
+  return function(self, key, fn, timeout)
+    if not keyed then key, fn, timeout = nil, key, fn end
+    if type(fn) ~= "function" then misuse("update", keyed and 3 or 2, "function expected, got " .. type(fn)) end
+    local value, message, code = with(self, function(_, died)
+      local new, problem, reason = change(self, key, fn, died)
+      if died then consistent(self) end
+      return new, problem, reason
+    end, timeout)
+    if code == "EDEADLK" then return change(self, key, fn) end -- this coroutine holds it already
+    return value, message, code
+  end
 end
 
 local value = core.value.methods
+local get, set = value.get, value.set
 
-function value.update(self, fn, timeout)
-  checkfn(fn, 2)
-  return locked(self, value, function(died)
-    local old, message, code = value.get(self)
-    if old == nil then return nil, message, code end
-    local new = fn(old, died)
-    local ok
-    ok, message, code = value.set(self, new)
-    if not ok then return nil, message, code end
-    return new
-  end, timeout)
-end
+value.update = updater(value, function(self, _, fn, died)
+  local old, message, code = get(self)
+  if old == nil then return nil, message, code end
+  local new = fn(old, died)
+  local ok
+  ok, message, code = set(self, new)
+  if not ok then return nil, message, code end
+  return new
+end)
 
 local dict = core.dict.methods
 
-function dict.update(self, key, fn, timeout)
-  checkfn(fn, 3)
-  return locked(self, dict, function(died)
-    local old, message, code = dict.get(self, key)
-    if message then return nil, message, code end
-    local new = fn(old, died)
-    local ok
-    if new == nil then ok, message, code = dict.delete(self, key)
-    else ok, message, code = dict.set(self, key, new) end
-    if ok == nil then return nil, message, code end
-    return new
-  end, timeout)
-end
+dict.update = updater(dict, function(self, key, fn, died)
+  local old, message, code = dict.get(self, key)
+  if message then return nil, message, code end
+  local new = fn(old, died)
+  local ok
+  if new == nil then ok, message, code = dict.delete(self, key) else ok, message, code = dict.set(self, key, new) end
+  if ok == nil then return nil, message, code end
+  return new
+end, true)
 
 return shared
