@@ -6,7 +6,7 @@ local lua = os.getenv "LUA" or "lua5.4"
 local cc = os.getenv "CC" or "cc"
 
 assert(os.execute "mkdir -p build/bench")
-for _, twin in ipairs { "twin", "twin_ipc", "twin_sync" } do
+for _, twin in ipairs { "twin", "twin_ipc", "twin_map", "twin_sync", "twin_view" } do
   assert(os.execute(("%s -std=gnu11 -O2 -Wall -pthread -o build/bench/%s bench/%s.c -lrt"):format(cc, twin, twin)))
 end
 
@@ -124,8 +124,9 @@ benches[#benches + 1] = { "broker 1 to 1, 128 B, TCP", function(name)
 end }
 
 local tools = { lua = lua, median = median, rounds_of = rounds_of, ratio_of = ratio_of, report = report }
-for _, bench in ipairs(require "ipc"(tools)) do benches[#benches + 1] = bench end
-for _, bench in ipairs(require "sync"(tools)) do benches[#benches + 1] = bench end
+for _, part in ipairs { "ipc", "map", "view", "sync", "shared" } do
+  for _, bench in ipairs(require(part)(tools)) do benches[#benches + 1] = bench end
+end
 
 local function wanted(name)
   if #arg == 0 then return true end

@@ -72,6 +72,38 @@ describe("semaphore", function()
     bad("closed semaphore", s.with, s, print)
   end)
 
+  it("raises when another process has cut its file off, in whatever call", function()
+    local path = "/dev/shm/sem." .. name:sub(2)
+    local lost = "lost semaphore: another process has cut its file off"
+    for method, args in pairs {
+      wait = { 10 }, trywait = {}, post = {}, value = {}, stat = {}, with = { print }, ["post of several"] = { 3 },
+    } do
+      local s <close> = assert(semaphore.open(name, { create = true, initial = 1 }))
+      local same <close> = assert(semaphore.open(name)) -- the same memory: the C library maps it once
+      assert(os.execute("truncate -s 0 " .. path))
+      method = method:match "^%a+"
+      assert.error_matches(function() s[method](s, table.unpack(args)) end, lost, 1, true)
+      assert.error_matches(function() same:post() end, lost, 1, true)
+      assert(os.execute("truncate -s 32 " .. path))
+      local again <close> = assert(semaphore.open(name))
+      assert.error_matches(function() again:value() end, lost, 1, true)
+      assert(semaphore.unlink(name))
+      local new <close> = assert(semaphore.open(name, { create = true, unlink = true, initial = 2 }))
+      assert.equal(2, new:value())
+    end
+    -- while it waits
+    local p = peer.lua([[
+      local s = assert(ipc.semaphore.open(arg[1], { create = true }))
+      print "waiting"
+      io.stdout:flush()
+      print(pcall(s.wait, s))]], name)
+    assert.equal("waiting", p:read "l")
+    assert(os.execute("truncate -s 0 " .. path))
+    assert.matches(lost, p:read "a", 1, true)
+    p:close()
+    assert(semaphore.unlink(name))
+  end)
+
   it("refuses to open what is no semaphore, or would end the process by SIGBUS", function()
     local path = "/dev/shm/sem." .. name:sub(2)
     local expected = { nil, ("semaphore.open %s: Invalid argument (what has that name is no semaphore)"):format(name),

@@ -93,7 +93,6 @@ int lipc_map_resize (struct lipc_map *m, int fd, uint64_t offset, size_t size, u
   int r = 0;
   if (size == m->size) return 0;
   if (size > PTRDIFF_MAX - m->lead) return -ENOMEM;
-  if (size < m->size && m->pins != NULL) return -EBUSY;
   if (size == 0) lipc_map_close(m);
   if (size == 0 || m->size == 0) return lipc_map_open(m, fd, offset, size, how, guard);
   if (m->guard != NULL) lipcsys_guard_move(m->guard, NULL, 0, false);

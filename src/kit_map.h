@@ -49,7 +49,8 @@ static inline void lipc_map_done (lua_State *L, int arg, const struct lipc_map *
 int lipc_map_open (struct lipc_map *m, int fd, uint64_t offset, size_t size, unsigned how,
                    bool guard);
 
-/* Another size, of the same memory.  -EBUSY: pins are in the way. */
+/* Another size, of the same memory.  -EBUSY: it has pins and no room to grow where it is.  What is pinned is
+** not to be cut off: the caller sees to that. */
 int lipc_map_resize (struct lipc_map *m, int fd, uint64_t offset, size_t size, unsigned how,
                      bool guard);
 

@@ -67,21 +67,40 @@ static int l_mapfile_unlock (lua_State *L) { return lock(L, "unlock", false); }
 
 /* ---- resize ---- */
 
-/* Whether the file follows the mapping's size: an object of shared memory does in both directions, a
-** file only grows, and only by who may write to it. */
-static int resize_file (struct lipc_mapfile *m, size_t size, char *note, size_t notesize) {
+static int map_as (struct lipc_mapfile *m, size_t size) {
+  return lipc_map_resize(&m->map, m->h.fd, m->offset, size, m->how, m->guard);
+}
+
+/* The file follows the mapping's size, if that may write: an object of shared memory in both directions, a
+** file only grows.  When it cannot all is as before. */
+static int resize (struct lipc_mapfile *m, size_t size, char *note, size_t notesize) {
   struct lipcsys_meminfo info;
+  size_t old = m->map.size;
   uint64_t end = m->offset + size;
+  bool writes = !(m->how & (LIPC_MAP_READONLY | LIPC_MAP_PRIVATE));
+  if (size < old && m->map.pins != NULL) return -EBUSY;
   int r = lipcsys_meminfo(m->h.fd, &info);
   if (r < 0) return r;
-  if (size < m->map.size && m->fresh.path.shm && !m->map.readonly)
-    return m->map.pins != NULL ? -EBUSY : lipcsys_memsetsize(m->h.fd, end);
-  if (info.size >= end) return 0;
-  if (!(m->how & (LIPC_MAP_READONLY | LIPC_MAP_PRIVATE)))
-    return lipcsys_memgrow(m->h.fd, end, m->reserve);
-  snprintf(note, notesize, "it has %llu bytes, and this mapping cannot make it longer",
-           (unsigned long long)info.size);
-  return -EINVAL;
+  bool shorter = size > old && info.size < end;
+  if (shorter && !writes) {
+    snprintf(note, notesize, "it has %llu bytes, and this mapping cannot make it longer",
+             (unsigned long long)info.size);
+    return -EINVAL;
+  }
+  if (size < old && info.size > end && writes && m->fresh.path.shm)
+    r = lipcsys_memsetsize(m->h.fd, end);
+  if (r == 0) r = map_as(m, size);
+  if (r < 0 || !shorter) return r;
+  r = lipcsys_memgrow(m->h.fd, end, m->reserve);
+  if (r < 0) (void)map_as(m, old);
+  return r;
+}
+
+static int resize_anonymous (struct lipc_mapfile *m, size_t size, char *note, size_t notesize) {
+  if (size < m->map.size) return m->map.pins != NULL ? -EBUSY : map_as(m, size);
+  if (size == m->map.size) return 0;
+  snprintf(note, notesize, "anonymous mappings cannot grow: those of ipc.shm.anonymous can");
+  return -ENOTSUP;
 }
 
 /* The size behind the offset that the file has now. */
@@ -113,12 +132,9 @@ static int l_mapfile_resize (lua_State *L) {
     size = (size_t)n;
   }
   lipc_map_done(L, 1, &m->map);
-  if (r == 0 && m->h.fd >= 0 && !lua_isnoneornil(L, 2)) r = resize_file(m, size, note, sizeof note);
-  if (r == 0 && m->h.fd < 0 && size > m->map.size) {
-    snprintf(note, sizeof note, "anonymous mappings cannot grow: those of ipc.shm.anonymous can");
-    r = -ENOTSUP;
-  }
-  if (r == 0) r = lipc_map_resize(&m->map, m->h.fd, m->offset, size, m->how, m->guard);
+  if (r == 0)
+    r = m->h.fd < 0 ? resize_anonymous(m, size, note, sizeof note)
+                    : resize(m, size, note, sizeof note);
   if (r == 0) {
     lua_pushboolean(L, 1);
     return 1;

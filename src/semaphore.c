@@ -11,6 +11,8 @@
 typedef struct Semaphore {
   struct lipc_placed p; /* its handle alone, unless it is placed in a mapping */
   struct lipcsys_sem *sem; /* of a named one */
+  struct lipcsys_guard *guard; /* likewise: others can make its file shorter */
+  const _Atomic bool *lost;
   size_t skip; /* bytes of header before a placed one */
   struct lipcsys_fileid id; /* of what we made */
   unsigned held, heldgen; /* by how many calls of with, and in which process */
@@ -22,6 +24,12 @@ typedef struct Semaphore {
 static struct lipcsys_sem *sem_of (lua_State *L, const Semaphore *s) {
   if (s->p.map == NULL) return s->sem;
   return (struct lipcsys_sem *)((char *)lipc_placed_at(L, &s->p) + s->skip);
+}
+
+/* After an operation: raises if the memory of a named one was no longer its file's. */
+static void check_lost (lua_State *L, const Semaphore *s) {
+  if (s->lost != NULL && atomic_load_explicit(s->lost, memory_order_relaxed))
+    luaL_argerror(L, 1, "lost semaphore: another process has cut its file off");
 }
 
 /* The same without a word: NULL. */
@@ -36,10 +44,16 @@ static int taken (lua_State *L) {
   return 1;
 }
 
+static int try (lua_State *L, const Semaphore *s) {
+  int r = lipcsys_semtry(sem_of(L, s));
+  check_lost(L, s);
+  return r;
+}
+
 static int wait_step (lua_State *L, int t) {
   (void)t;
   Semaphore *s = lua_touserdata(L, 1);
-  return lipcsys_semtry(sem_of(L, s)) < 0 ? lipc_again(0) : taken(L);
+  return try(L, s) < 0 ? lipc_again(0) : taken(L);
 }
 static const struct lipc_op wait_op = {"wait", wait_step, 0, NULL};
 static const struct lipc_op trywait_op = {"trywait", wait_step, 0, NULL};
@@ -53,13 +67,14 @@ static int call_with (lua_State *L, Semaphore *s, int t) {
 
 static int with_step (lua_State *L, int t) {
   Semaphore *s = lua_touserdata(L, 1);
-  return lipcsys_semtry(sem_of(L, s)) < 0 ? lipc_again(0) : call_with(L, s, t);
+  return try(L, s) < 0 ? lipc_again(0) : call_with(L, s, t);
 }
 static const struct lipc_op with_op = {"with", with_step, 0, NULL};
 
 static int semaphore_block (lua_State *L, const struct lipc_op *op, int t, double seconds) {
   Semaphore *s = lua_touserdata(L, 1);
   int r = lipcsys_semwait(sem_of(L, s), seconds);
+  check_lost(L, s);
   if (r < 0) return r;
   return op == &with_op ? lipc_done(call_with(L, s, t)) : taken(L);
 }
@@ -97,7 +112,10 @@ static int l_semaphore_with (lua_State *L) {
 static int l_semaphore_post (lua_State *L) {
   Semaphore *s = lipc_checkopen(L, 1);
   struct lipcsys_sem *sem = sem_of(L, s);
-  if (lua_gettop(L) == 1 && !s->binary && lipcsys_sempost(sem) == 0) return taken(L);
+  if (lua_gettop(L) == 1 && !s->binary && lipcsys_sempost(sem) == 0) {
+    check_lost(L, s);
+    return taken(L);
+  }
   lua_Integer n = luaL_optinteger(L, 2, 1), done = 0;
   luaL_argcheck(L, n >= 1 && n <= (lua_Integer)lipcsys_semmax(), 2, "out of range");
   int r = 0;
@@ -105,6 +123,7 @@ static int l_semaphore_post (lua_State *L) {
     r = s->binary && lipcsys_semvalue(sem) > 0 ? -EOVERFLOW : lipcsys_sempost(sem);
     if (r < 0) break;
   }
+  check_lost(L, s);
   if (r == 0) return taken(L);
   lua_pushfstring(L, s->binary ? "a binary semaphore is at most 1" : "SEM_VALUE_MAX is %d",
                   (int)lipcsys_semmax());
@@ -117,6 +136,7 @@ static int l_semaphore_post (lua_State *L) {
 static int l_semaphore_value (lua_State *L) {
   Semaphore *s = lipc_checkopen(L, 1);
   lua_pushinteger(L, lipcsys_semvalue(sem_of(L, s)));
+  check_lost(L, s);
   return 1;
 }
 
@@ -124,6 +144,7 @@ static int l_semaphore_value (lua_State *L) {
 static int l_semaphore_stat (lua_State *L) {
   Semaphore *s = lipc_checkopen(L, 1);
   int value = lipcsys_semvalue(sem_of(L, s)); /* a finaliser may close it */
+  check_lost(L, s);
   lua_createtable(L, 0, 4);
   lua_pushliteral(L, "semaphore");
   lua_setfield(L, -2, "type");
@@ -146,6 +167,9 @@ static int semaphore_release (lua_State *L, struct lipc_handle *h, int fd) {
   s->held = 0;
   if (s->p.map != NULL) return lipc_placed_release(L, &s->p);
   if (s->sem == NULL) return 0;
+  if (s->guard != NULL) lipcsys_unguard(s->guard);
+  s->guard = NULL;
+  s->lost = NULL;
   if (s->unlink && h->forkgen == lipcsys_forkgen) r = lipcsys_semunlink(s->name, &s->id);
   int closed = lipcsys_semclose(s->sem);
   s->sem = NULL;
@@ -188,6 +212,10 @@ static int open_named (lua_State *L, const char *op, bool binary, lua_Integer df
   lipc_setname(L, -1, o.name);
   bool made;
   int r = lipcsys_semopen(&o, &s->sem, &made, &s->id);
+  if (r == 0) {
+    r = lipcsys_semguard(s->sem, &s->guard, &s->lost);
+    if (r < 0 && made) lipcsys_semunlink(o.name, &s->id);
+  }
   if (r < 0) {
     char note[160];
     return lipc_failnote(L, op, o.name, r, lipcsys_semnote(r, note, sizeof note));

@@ -25,8 +25,8 @@ static int seal_write (struct lipc_mapfile *m, unsigned seals) {
 
 /* m:seal(seal, ...) -> true | nil, msg, code: forbids, to everybody and for ever, "shrink", "grow", "write"
 ** (this mapping becomes read-only, too), "future_write" (all but the mappings there are), "seal" (more
-** seals).  "EBUSY": write, while somebody else has it mapped to write; "EPERM": it takes no more seals;
-** "EINVAL": no anonymous object   -- see fcntl(2) F_ADD_SEALS */
+** seals).  "EBUSY": write, while somebody else has it mapped to write; "EPERM", "EINVAL": it takes no (more)
+** seals   -- see fcntl(2) F_ADD_SEALS */
 static int l_shm_seal (lua_State *L) {
   static const char *const names[] = {"seal", "shrink", "grow", "write", "future_write", NULL};
   unsigned seals = 0;
@@ -39,8 +39,9 @@ static int l_shm_seal (lua_State *L) {
     return lipc_failselfnote(L, "seal", r,
                              r == -EBUSY
                                ? "it is mapped to write, by somebody else or with locks in it"
-                             : r == -EINVAL ? "only objects of shm.anonymous can be sealed"
-                                            : NULL);
+                             : r == -EINVAL || r == -EPERM
+                               ? "only objects of shm.anonymous take seals, until one is \"seal\""
+                               : NULL);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -88,11 +89,11 @@ static int l_shm_fromfd (lua_State *L) {
   return lipc_mapfile_fromfd(L, &shm_class, &o);
 }
 
-/* anonymous{size=[, name=, seal=, reserve=, populate=]} -> shm | nil, msg, code: zeroed memory without a name in
-** the file system, for forked children and for those who are sent its descriptor; name (at most 249 bytes)
-** is what /proc/<pid>/maps shows; seal (true): nobody can make it shorter   -- see memfd_create(2) */
+/* anonymous{size=[, name=, seal=, populate=]} -> shm | nil, msg, code: zeroed memory without a name in the file
+** system, for forked children and for those who are sent its descriptor; name (at most 249 bytes) is what
+** /proc/<pid>/maps shows; seal (true): nobody can make it shorter   -- see memfd_create(2) */
 static int l_shm_anonymous (lua_State *L) {
-  static const char *const names[] = {"size", "name", "seal", "reserve", "populate", NULL};
+  static const char *const names[] = {"size", "name", "seal", "populate", NULL};
   struct lipc_mapoptions o = {.op = "shm.anonymous", .shm = true};
   int fd;
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -109,9 +110,10 @@ static int l_shm_anonymous (lua_State *L) {
   int r = lipcsys_memfd(name != NULL ? name : "lipc", &fd);
   if (r < 0) return lipc_mapfile_failed(L, m, &o, r, NULL);
   m->h.fd = fd;
-  r = o.reserve ? lipcsys_memgrow(fd, o.size, true) : lipcsys_memsetsize(fd, o.size);
+  o.reserve = false; /* it has no limit that could be told: too much of it would end some process */
+  r = lipcsys_memsetsize(fd, o.size);
   if (r == 0 && seal) r = lipcsys_memseal(fd, LIPC_SEAL_SHRINK);
-  if (seal && o.reserve) o.guard = false;
+  if (seal) o.guard = false;
   if (r == 0) r = lipc_mapfile_map(m, &o, fd);
   if (r < 0) return lipc_mapfile_failed(L, m, &o, r, NULL);
   return 1;

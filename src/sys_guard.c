@@ -226,6 +226,15 @@ static struct lipcsys_guard *free_slot (void) {
   }
 }
 
+/* Whether somebody guards the same memory and has lost it: what the C library maps once for several. */
+static bool lost_already (void *addr) {
+  for (struct chunk *c = &first; c != NULL; c = atomic_load(&c->next))
+    for (struct lipcsys_guard *g = c->slots; g < c->slots + SLOTS; g++)
+      if (g->used && atomic_load(&g->start) == (uintptr_t)addr && atomic_load(&g->lost))
+        return true;
+  return false;
+}
+
 static void set_slot (struct lipcsys_guard *g, void *addr, size_t size, bool readonly) {
   atomic_fetch_add(&g->sequence, 1);
   atomic_store(&g->start, (uintptr_t)addr);
@@ -242,9 +251,9 @@ int lipcsys_guard (void *addr, size_t size, bool readonly, struct lipcsys_guard 
   struct lipcsys_guard *g = free_slot();
   r = g == NULL ? -ENOMEM : install();
   if (r == 0) {
+    atomic_store(&g->lost, lost_already(addr));
     g->used = true;
     guarded++;
-    atomic_store(&g->lost, false);
     set_slot(g, addr, size, readonly);
     *ret_guard = g;
     *ret_lost = &g->lost;
@@ -268,3 +277,9 @@ void lipcsys_unguard (struct lipcsys_guard *g) {
 }
 
 void lipcsys_guard_forked (void) { atomic_store(&inside, 0); }
+
+void lipcsys_guard_again (void) {
+  if (guarded == 0) return;
+  top = -1;
+  (void)install();
+}

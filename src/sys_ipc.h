@@ -252,6 +252,11 @@ int lipcsys_semopen (const struct lipcsys_semopen *o, struct lipcsys_sem **ret_s
                      struct lipcsys_fileid *ret_id);
 int lipcsys_semclose (struct lipcsys_sem *sem);
 
+/* Guards its memory, as lipcsys_guard does, until lipcsys_unguard. */
+struct lipcsys_guard;
+int lipcsys_semguard (struct lipcsys_sem *sem, struct lipcsys_guard **ret_guard,
+                      const _Atomic bool **ret_lost);
+
 /* only: removes it only if it is still that one; NULL: whichever.  -- see sem_unlink(3) */
 int lipcsys_semunlink (const char *name, const struct lipcsys_fileid *only);
 

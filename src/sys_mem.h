@@ -118,8 +118,10 @@ void lipcsys_unguard (struct lipcsys_guard *g);
 struct sigaction;
 int lipcsys_disposition (int signo, const struct sigaction *set, struct sigaction *ret_old);
 
-/* In a forked child: handlers that ran in other threads do not run here. */
+/* In a forked child: handlers that ran in other threads do not run here.  And after all dispositions have
+** been made the default: puts the guard's handler back where there are mappings to guard. */
 void lipcsys_guard_forked (void);
+void lipcsys_guard_again (void);
 
 /* ---- words that are waited on ---- */
 

@@ -100,6 +100,13 @@ int lipcsys_semopen (const struct lipcsys_semopen *o, struct lipcsys_sem **ret_s
 
 int lipcsys_semclose (struct lipcsys_sem *sem) { return sem_close(native(sem)) < 0 ? -errno : 0; }
 
+/* The C library maps it at the beginning of a page, and in each process once, however often it is opened. */
+int lipcsys_semguard (struct lipcsys_sem *sem, struct lipcsys_guard **ret_guard,
+                      const _Atomic bool **ret_lost) {
+  uintptr_t page = (uintptr_t)sem - (uintptr_t)sem % lipcsys_pagesize();
+  return lipcsys_guard((void *)page, lipcsys_pagesize(), false, ret_guard, ret_lost);
+}
+
 int lipcsys_semunlink (const char *name, const struct lipcsys_fileid *only) {
   struct lipcsys_fileid id;
   if (only != NULL && (look(name, &id) < 0 || !is_same(&id, only))) return 0;

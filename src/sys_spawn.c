@@ -68,6 +68,7 @@ IN_CHILD static void default_signals (bool program) {
     else if (sigaction(s, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL)
       (void)sigaction(s, &dfl, NULL);
   }
+  if (!program) lipcsys_guard_again(); /* mappings are inherited, and so is what guards them */
 }
 
 /* The lowest number above all that are assigned. */

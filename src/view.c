@@ -36,6 +36,7 @@ int view_noelement (lua_State *L, int arg, const View *v) {
 
 const char *view_whynot (lua_State *L, int idx, const struct view_type *t) {
   bool number = view_isnumber(t->kind), string = view_isstring(t->kind);
+  idx = lua_absindex(L, idx);
   int expected = number ? LUA_TNUMBER : string ? LUA_TSTRING : LUA_TTABLE;
   if (lua_type(L, idx) != expected)
     return lua_pushfstring(L, "%s expected for %s, got %s", lua_typename(L, expected), t->name,
@@ -158,12 +159,12 @@ static int l_view_of (lua_State *L) {
 
 /* v[i] -> number, string, record ...; v.method */
 static int l_view_index (lua_State *L) {
-  const View *v = view_self(L);
   if (lua_type(L, 2) == LUA_TSTRING) {
     lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(2));
     return 1;
   }
+  const View *v = view_receiver(L);
   const char *p = view_element(L, v);
   if (view_isnumber(v->t.kind)) view_pushnumber(L, v->t.kind, p);
   else view_pushother(L, 1, v, (size_t)lua_tointeger(L, 2) - 1, true);
@@ -173,7 +174,7 @@ static int l_view_index (lua_State *L) {
 
 /* v[i] = value */
 static int l_view_newindex (lua_State *L) {
-  const View *v = view_self(L);
+  const View *v = view_receiver(L);
   char *p = view_writable(L, v);
   if (!view_isnumber(v->t.kind)) view_takeother(L, 1, v, (size_t)lua_tointeger(L, 2) - 1, 3, 3);
   else if (!view_putnumber(L, 3, v->t.kind, p)) view_badvalue(L, 3, 3, &v->t);

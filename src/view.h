@@ -70,8 +70,17 @@ typedef struct View {
   struct view_type t;
 } View;
 
-/* The view at index 1 of its methods. */
-static inline View *view_self (lua_State *L) { return lipc_check(L, 1); }
+/* The view at index 1 of its methods, as lipc_check does it.  view_receiver leaves the metatable on the
+** stack: for metamethods, which know how many arguments they get. */
+static inline View *view_receiver (lua_State *L) {
+  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1))) lipc_check(L, 1);
+  return lua_touserdata(L, 1);
+}
+static inline View *view_self (lua_State *L) {
+  View *v = view_receiver(L);
+  lua_pop(L, 1);
+  return v;
+}
 #define view_packed(v) ((v)->stride == (v)->t.size)
 
 /* The view in another argument of such a method. */

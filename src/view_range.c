@@ -70,6 +70,15 @@ static int l_view_set (lua_State *L) {
   bool list = is_list(L, v);
   size_t first, n = check_room(L, 2, v, list ? luaL_len(L, 3) : lua_gettop(L) - 2, &first);
   view_checkwrite(L, v);
+  if (list && view_isnumber(v->t.kind) && !lua_getmetatable(L, 3)) { /* nothing runs in between */
+    char *p = n > 0 ? view_address(L, v, first) : NULL;
+    for (size_t k = 0; k < n; k++, p += v->stride) {
+      lua_rawgeti(L, 3, (lua_Integer)k + 1);
+      if (!view_putnumber(L, -1, v->t.kind, p)) view_badvalue(L, 3, -1, &v->t);
+      lua_pop(L, 1);
+    }
+    n = 0;
+  }
   for (size_t k = 0; k < n; k++) {
     if (list) lua_geti(L, 3, (lua_Integer)k + 1); /* a metamethod may close the mapping */
     view_take(L, 1, v, first + k, 3, list ? -1 : (int)k + 3);

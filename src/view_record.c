@@ -178,6 +178,7 @@ static const char *take (lua_State *L, struct place at, int idx) {
     view_done(L, 1, r->map);
     return NULL;
   }
+  if (r != NULL) return lua_pushliteral(L, "record of another layout");
   if (lua_type(L, idx) != LUA_TTABLE) return view_whynot(L, idx, at.t);
   return take_fields(L, &at, idx);
 }

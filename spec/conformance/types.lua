@@ -236,6 +236,25 @@ types[#types + 1] = {
 }
 
 types[#types + 1] = {
+  name = "lipc.shm",
+  open = function() return assert(ipc.shm.open("/" .. names.new(), { create = true, size = 10, unlink = true })), {} end,
+  failing = "ipc.shm.open('/lipc-never-made', { create = true, size = 10 })",
+  fails = function(s) s:read(0, 1) end,
+}
+
+types[#types + 1] = {
+  name = "lipc.mmap",
+  open = function()
+    local path = names.path()
+    local m = assert(ipc.mmap.open(path, { create = true, size = 10 }))
+    os.remove(path)
+    return m, {}
+  end,
+  failing = "ipc.mmap.open('/etc/passwd', { readonly = true })",
+  fails = function(m) m:write(0, "x") end,
+}
+
+types[#types + 1] = {
   name = "lipc.sysv.msg",
   open = function() return assert(ipc.sysv.msg.open("private", { unlink = true })), {} end,
   held = false,
@@ -243,6 +262,47 @@ types[#types + 1] = {
   ready = function(q) assert(q:send(1, "x")) end,
   fails = function(q) q:receive(1, 0) end,
 }
+
+-- One of lipc.shared, and a child that has its lock until it is told to give it back.
+local function shared(make)
+  return function()
+    local o = make()
+    local r, w = assert(ipc.pipe.open())
+    local back, go = assert(ipc.pipe.open())
+    local p = assert(ipc.process.fork(function()
+      o:with(function()
+        assert(w:write "x")
+        back:read(1)
+      end)
+    end, { kill_on_close = true }))
+    assert(r:read(1) == "x")
+    for _, pipe in ipairs { r, w, back } do pipe:close() end
+    return o, { go, p }
+  end, function(_, others) assert(others[1]:write "x") end
+end
+
+for what, make in pairs {
+  value = function() return assert(ipc.shared.value("i64", 0)) end,
+  dict = function() return assert(ipc.shared.dict { capacity = 10 }) end,
+  array = function() return assert(ipc.shared.array("f64", 10)) end,
+  struct = function() return assert(ipc.shared.struct { { "x", "f64" } }) end,
+} do
+  local open, ready = shared(make)
+  local function operate(o, timeout)
+    if what == "value" then return o:add(1, timeout) end
+    if what == "dict" then return o:set("k", 1, timeout) end
+    local ok, message, code = o:lock(timeout)
+    if ok then o:unlock() end
+    return ok, message, code
+  end
+  types[#types + 1] = {
+    name = "lipc.shared." .. what,
+    open = open,
+    wait = operate,
+    ready = ready,
+    fails = function(o) o:lock(0) end,
+  }
+end
 
 -- Locks in shared memory, by name, so that closing them is seen.
 local function lock_type(kind, opts, row)

@@ -302,9 +302,17 @@ static int l_handled (lua_State *L) {
   return 1;
 }
 
-/* deny() -> true | nil: from now on this process is on a kernel that knows no flag of preadv2 and
-** pwritev2: they fail with EOPNOTSUPP */
+/* deny([what]) -> true | nil: from now on this process is on a kernel that knows no flag of preadv2 and
+** pwritev2, or no "tmpfile", O_TMPFILE of openat: they fail with EOPNOTSUPP */
 static int l_deny (lua_State *L) {
+  struct sock_filter tmpfile[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
   struct sock_filter code[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pwritev2, 1, 0),
@@ -313,6 +321,7 @@ static int l_deny (lua_State *L) {
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   struct sock_fprog prog = {sizeof code / sizeof *code, code};
+  if (lua_toboolean(L, 1)) prog = (struct sock_fprog){sizeof tmpfile / sizeof *tmpfile, tmpfile};
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0)
     return 0;

@@ -9,7 +9,9 @@
 --- the kernel gives back. Nor does it remove the name: a semaphore lives, with its value, until it is unlinked or the machine
 --- goes down, also when nobody has it open. Closing an object gives back what `with` holds, and nothing of what `wait` took.
 --- It lies in memory that all who may open it can write to, and the C library relies on what is there: whoever may open it is
---- trusted (mode 0600: this user). A peer that writes other bytes into its file, or shortens it, can end this process.
+--- trusted (mode 0600: this user). A peer that writes other bytes into its file can end this process.
+--- When it shortens the file every later call raises "lost semaphore", which is what a handler of SIGBUS sees to while a named one is
+--- open (see `lipc.mapping.file`); only a cut between two instructions of the C library's wait can still end this process.
 ---@class lipc.semaphore.module
 ---@field VALUE_MAX integer the greatest value -- see sem_post(3) SEM_VALUE_MAX
 local semaphore = {}

@@ -176,7 +176,7 @@ function shm.fromid(id) end
 
 --- A segment of memory that processes share. close() and collection detach it; it stays until it is removed and the last has
 --- detached. A forked child is attached too, as one more. Nothing orders what processes do in it: use a semaphore or lock.
----@class lipc.sysv.shm : lipc.object
+---@class lipc.sysv.shm : lipc.mapping
 local Segment = {}
 
 --- Maps it into this process, once at a time; a second time is misuse. -- see shmat(2)
