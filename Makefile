@@ -177,6 +177,8 @@ chaos-run: all static steps $(PROBE) $(HOSTS)
 	@for kind in mutex rwlock cond barrier once; do \
 	  LUA_PATH='./lua/?.lua;./lua/?/init.lua;;' LUA_CPATH='./$(B)/lib/?.so;;' \
 	    $(LUA) spec/chaos/sync.lua $$kind $(CHAOS_KILLS) $(SEED) || exit 1; done
+	@LUA_PATH='./lua/?.lua;./lua/?/init.lua;;' LUA_CPATH='./$(B)/lib/?.so;;' \
+	  $(LUA) spec/chaos/shared.lua $(CHAOS_KILLS) $(SEED)
 	@CHAOS=1 $(SPECS) plain spec/sync_steps_spec.lua
 
 bench: ## measure against C twins and nats-server; non-zero when a ratio is missed

@@ -37,6 +37,9 @@ const char *lipcsys_errtext (int err, char *buf, size_t size);
 /* Seconds on the monotonic clock. */
 double lipcsys_now (void);
 
+/* Fills up to 256 bytes with what nobody can guess.  -- see getentropy(3) */
+int lipcsys_random (void *buf, size_t size);
+
 /* Waits until fd is ready for one of `events`, wakefd is readable, or the time is over.  Either
 ** descriptor may be -1.  Errors and hang-ups count as ready in every direction.  Sets *ret_wake when
 ** wakefd is readable.  -ETIMEDOUT, -EINTR.  seconds < 0: for ever.  -- see ppoll(2) */

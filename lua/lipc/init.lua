@@ -10,6 +10,7 @@ local in_lua = {
   loop = "lipc.loop",
   broker = "lipc.broker",
   client = "lipc.client",
+  shared = "lipc.shared",
   sync = "lipc.sync",
 }
 

@@ -263,6 +263,47 @@ types[#types + 1] = {
   fails = function(q) q:receive(1, 0) end,
 }
 
+-- One of lipc.shared, and a child that has its lock until it is told to give it back.
+local function shared(make)
+  return function()
+    local o = make()
+    local r, w = assert(ipc.pipe.open())
+    local back, go = assert(ipc.pipe.open())
+    local p = assert(ipc.process.fork(function()
+      o:with(function()
+        assert(w:write "x")
+        back:read(1)
+      end)
+    end, { kill_on_close = true }))
+    assert(r:read(1) == "x")
+    for _, pipe in ipairs { r, w, back } do pipe:close() end
+    return o, { go, p }
+  end, function(_, others) assert(others[1]:write "x") end
+end
+
+for what, make in pairs {
+  value = function() return assert(ipc.shared.value("i64", 0)) end,
+  dict = function() return assert(ipc.shared.dict { capacity = 10 }) end,
+  array = function() return assert(ipc.shared.array("f64", 10)) end,
+  struct = function() return assert(ipc.shared.struct { { "x", "f64" } }) end,
+} do
+  local open, ready = shared(make)
+  local function operate(o, timeout)
+    if what == "value" then return o:add(1, timeout) end
+    if what == "dict" then return o:set("k", 1, timeout) end
+    local ok, message, code = o:lock(timeout)
+    if ok then o:unlock() end
+    return ok, message, code
+  end
+  types[#types + 1] = {
+    name = "lipc.shared." .. what,
+    open = open,
+    wait = operate,
+    ready = ready,
+    fails = function(o) o:lock(0) end,
+  }
+end
+
 -- Locks in shared memory, by name, so that closing them is seen.
 local function lock_type(kind, opts, row)
   opts.create, opts.exclusive, opts.unlink = true, true, true

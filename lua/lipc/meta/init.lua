@@ -18,6 +18,7 @@
 ---@field timer lipc.timer.module
 ---@field mqueue lipc.mqueue.module
 ---@field semaphore lipc.semaphore.module
+---@field shared lipc.shared.module
 ---@field shm lipc.shm.module
 ---@field mmap lipc.mmap.module
 ---@field sync lipc.sync.module
