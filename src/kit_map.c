@@ -80,7 +80,8 @@ static int grow (struct lipc_map *m, int fd, uint64_t offset, size_t size, unsig
   void *at;
   int r = lipcsys_remap(old, m->lead + m->size, m->lead + size, m->pins == NULL, &at);
   if (r < 0 && m->pins != NULL) return -EBUSY;
-  if ((r == -EFAULT || r == -ENOSYS) && !(how & LIPC_MAP_PRIVATE)) {
+  if (r < 0 &&
+      !(how & LIPC_MAP_PRIVATE)) { /* several mappings to the kernel, or it has no mremap */
     r = lipcsys_map(fd, offset - m->lead, m->lead + size, how, &at);
     if (r == 0) lipcsys_unmap(old, m->lead + m->size);
   }

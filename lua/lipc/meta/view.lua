@@ -1,22 +1,24 @@
 ---@meta lipc.view
 
 --- Typed windows on mapped memory: numbers, strings and records that other processes see and change. A view is made by the
---- method `view` of whatever maps memory (`ipc.shm`, `ipc.mmap`, `ipc.sysv.shm` ...): `local v = map:view("i32")`; then `v[1] = 5`.
+--- method `view` of whatever maps memory (`ipc.shm`, `ipc.mmap`, `ipc.sysv.shm` ...): `local v = map:view("i32")`; then `v[1]
+--- = 5`.
 ---
---- Elements count from 1, byte offsets from 0. Each access is checked against the mapping as it is at that moment, never against
---- a number that lies in it: an index that is not of an element raises, as does any use when the mapping has been closed, has
---- become too small, or was cut off by another process, and writing where it is read-only. A view keeps its mapping alive, costs about
---- as much as a small table, and has nothing to close.
+--- Elements count from 1, byte offsets from 0. Each access is checked against the mapping as it is at that moment, never
+--- against a number that lies in it: an index that is not of an element raises, as does any use when the mapping has been
+--- closed, has become too small, or was cut off by another process, and writing where it is read-only. A view keeps its
+--- mapping alive, costs about as much as a small table, and has nothing to close.
 ---
---- Types: i8 u8 i16 u16 i32 u32 i64 u64 f32 f64, in the machine's byte order, and "bytes", which is u8. A value that
---- the type cannot have raises and nothing is stored: an integer out of range (it is not wrapped), a number with a fraction for
---- an integer (2.0 is 2), a numeral in a string. u64 has the 64 bits of a Lua integer: 2^64-1 reads as -1 and -1 writes it, as string.pack
---- "I8" has it (math.ult compares such numbers). f32 rounds to the nearest that it has; what would become infinite is out of
---- range. NaN and the infinities are values like any other.
+--- Types: i8 u8 i16 u16 i32 u32 i64 u64 f32 f64, in the machine's byte order, and "bytes", which is u8. A value that the type
+--- cannot have raises and nothing is stored: an integer out of range (it is not wrapped), a number with a fraction for an
+--- integer (2.0 is 2), a numeral in a string. u64 has the 64 bits of a Lua integer: 2^64-1 reads as -1 and -1 writes it, as
+--- string.pack "I8" has it (math.ult compares such numbers). f32 rounds to the nearest that it has; what would become
+--- infinite is out of range. NaN and the infinities are values like any other.
 ---
---- `v[i]`, `get`, `set` and `totable` make one load or store of the element's width where it is aligned: half of it is never seen, and no
---- compiler leaves it out; but no order either between elements: that is what the atomic methods are for. Elements may lie unaligned, and
---- then, as in `string`, `setstring` and `copy`, another process may see a part of the change.
+--- `v[i]`, `get`, `set` and `totable` make one load or store of the element's width where it is aligned: half of it is never
+--- seen, and no compiler leaves it out; but no order either between elements: that is what the atomic methods are for.
+--- Elements may lie unaligned, and then, as in `string`, `setstring` and `copy`, another process may see a part of the
+--- change.
 ---@class lipc.view.module
 ---@field CACHELINE integer bytes that "cacheline" stands for in layouts: 64, everywhere, so that all who share a layout agree
 local view = {}
@@ -27,7 +29,7 @@ local view = {}
 ---| "bytes"
 
 --- A view of a mapping: what `map:view(type, offset, count)` calls.
----@param map lipc.object what maps memory
+---@param map lipc.mapping
 ---@param type lipc.view.type|lipc.view.layout
 ---@param offset? integer bytes, default 0; it need not be aligned
 ---@param count? integer elements, default as many as are whole up to the end
@@ -41,10 +43,10 @@ function view.of(map, type, offset, count) end
 ---     local points = map:view(point, 0, 100)
 ---     points[7].pos[1] = 0.5              points[7] = { id = 7, name = "seven" }
 ---
---- Field types are those of views, another layout, and two kinds of strings, whose count is their size in bytes: "bytes", filled up with
---- zeros and read without the zeros at its end; "char", as C has it: text up to the first zero (a string with a zero in it is refused; one that
---- fills the field has none). A longer string raises. A count makes an array (of strings, with one count more: `{"tags", "bytes", {4, 16}}`
---- are four of 16 bytes); `{2, 3}` makes rows: 2 rows of 3.
+--- Field types are those of views, another layout, and two kinds of strings, whose count is their size in bytes: "bytes",
+--- filled up with zeros and read without the zeros at its end; "char", as C has it: text up to the first zero (a string with
+--- a zero in it is refused; one that fills the field has none). A longer string raises. A count makes an array (of strings,
+--- with one count more: `{"tags", "bytes", {4, 16}}` are four of 16 bytes); `{2, 3}` makes rows: 2 rows of 3.
 ---@param fields lipc.view.layout_options the fields as its list, options as its names
 ---@return lipc.view.layout layout
 function view.layout(fields) end
@@ -52,7 +54,7 @@ function view.layout(fields) end
 ---@class lipc.view.layout_options
 ---@field [integer] lipc.view.field_options
 ---@field packed? boolean no gaps: fields follow each other unaligned, but for those that say `align` or `pad`
----@field align? integer a power of two: each record begins at a multiple of it (the mapping's page and the offset given to `view` permitting)
+---@field align? integer a power of two: records begin at multiples of it, if the offset given to `view` is one
 ---@field size? integer bytes of a record, when there is more than the fields need
 ---@field pad? integer|"cacheline" a power of two: align to it and fill up to it, so that no two records share a cache line
 
@@ -62,7 +64,7 @@ function view.layout(fields) end
 ---@field [3] integer|integer[]|nil count
 ---@field align? integer a power of two, when more than the type's
 ---@field offset? integer bytes from the record's beginning; fields may overlap, as in a union
----@field pad? integer|"cacheline" a power of two: the field begins at a multiple of it, and so does what follows: two processes that write to two such fields do not slow each other down
+---@field pad? integer|"cacheline" a power of two: the field and what follows begin at multiples of it, so that who writes to one does not slow others down
 
 --- How records lie in memory. It never changes, and may be used for any number of views and other layouts.
 ---@class lipc.view.layout
@@ -92,30 +94,31 @@ function Layout:fields() end
 ---@field size integer bytes, of all of it
 ---@field count integer? of arrays: how many
 
---- An element of a view of records: it shows and changes that place in memory, field by field: `r.x`, `r.x = 5`. A field that is an
---- array is a view; one that is a record is a record; all that has a value may be given one: to an array a list, to a record a table,
---- as for `set`. Names are fields only, another one raises; `pairs(r)` goes through them in order.
+--- An element of a view of records: it shows and changes that place in memory, field by field: `r.x`, `r.x = 5`. A field that
+--- is an array is a view; one that is a record is a record; all that has a value may be given one: to an array a list, to a
+--- record a table, as for `set`. Names are fields only, another one raises; `pairs(r)` goes through them in order.
 ---@class lipc.view.record
 ---@field [string] any
 
 --- A view. `v[i]` reads element i and `v[i] = x` writes it, `#v` is their number, `pairs(v)` goes through all.
 ---
---- What an element of a record is: `v[i]` is a `lipc.view.record` that shows it; `get` and `totable` copy it into a table; `set` and `v[i] = t`
---- take such a table (or a record of the same layout). Fields that the table does not name stay as they are, as does the rest of an array when the list
---- is shorter; a name that no field has raises. For loops that go through one field of many records take `v:field(name)`.
+--- What an element of a record is: `v[i]` is a `lipc.view.record` that shows it; `get` and `totable` copy it into a table;
+--- `set` and `v[i] = t` take such a table (or a record of the same layout). Fields that the table does not name stay as they
+--- are, as does the rest of an array when the list is shorter; a name that no field has raises. For loops that go through one
+--- field of many records take `v:field(name)`.
 ---@class lipc.view
 ---@field [integer] any
 ---@operator len: integer
 local View = {}
 
---- Element i, or those from i to j (none when j is i - 1).
+--- Element i, or those from i to j (none when j is i - 1). A record, or an array of it, is copied into a table.
 ---@param i integer
 ---@param j? integer default i
 ---@return any ... values
 function View:get(i, j) end
 
---- Elements from i on: these values, or those of a list (a table, by index up to its length). When one does not fit the call raises; those before it are
---- stored then. Records are tables: one, several, or one list of them.
+--- Elements from i on: these values, or those of a list (a table, by index up to its length). When one does not fit the call
+--- raises; those before it are stored then. Records are tables: one, several, or one list of them.
 ---@param i integer
 ---@param ... any values, or one list
 ---@return lipc.view self
@@ -146,8 +149,9 @@ function View:string(i, j) end
 ---@return lipc.view self
 function View:setstring(i, bytes) end
 
---- Elements j to k of another view, or of this one, to element i and those behind it. Between views of one type it copies memory, whatever the
---- overlap; else numbers are converted, and one that the type cannot have raises (those before it are stored then).
+--- Elements j to k of another view, or of this one, to element i and those behind it. Between views of one type it copies
+--- memory, whatever the overlap; else numbers are converted, and one that the type cannot have raises (those before it are
+--- stored then).
 ---@param i integer
 ---@param source lipc.view
 ---@param j? integer default 1
@@ -155,8 +159,8 @@ function View:setstring(i, bytes) end
 ---@return lipc.view self
 function View:copy(i, source, j, k) end
 
---- Whether both have as many elements, each equal to the other's, as `==` says it: 2 and 2.0 are equal, NaN is not. u64 is without a
---- sign against u64 only.
+--- Whether both have as many elements, each equal to the other's, as `==` says it: 2 and 2.0 are equal, NaN is not. u64 is
+--- without a sign against u64 only.
 ---@param other lipc.view
 ---@return boolean
 function View:equal(other) end
@@ -167,8 +171,8 @@ function View:equal(other) end
 ---@return integer? index of the first difference
 function View:compare(other) end
 
---- The first element, from init on, that equals the value. In views of bytes and u8 the value may also be a string, found as string.find
---- finds plain text: its first and last byte.
+--- The first element, from init on, that equals the value. In views of bytes and u8 the value may also be a string, found as
+--- string.find finds plain text: its first and last byte.
 ---@param value number|string
 ---@param init? integer default 1
 ---@return integer? first nil: there is none
@@ -187,8 +191,8 @@ function View:slice(i, j) end
 ---@return integer zero
 function View:ipairs() end
 
---- One field of all records, as a view with as many elements: `points:field("id")[7]` is `points[7].id`, at a third of its price. Of an
---- array, with i, its element i; without, each element is the array. `points:field("inner"):field("x")` goes on.
+--- One field of all records, as a view with as many elements: `points:field("id")[7]` is `points[7].id`, at a third of its
+--- price. Of an array, with i, its element i; without, each element is the array. `points:field("inner"):field("x")` goes on.
 ---@param name string
 ---@param i? integer of an array
 ---@return lipc.view view
@@ -212,15 +216,17 @@ function View:stride() end
 function View:itemsize() end
 
 --- The object whose memory it shows.
----@return lipc.object map
+---@return lipc.mapping map
 function View:map() end
 
---- How far an atomic operation orders what stands before and after it in the program, as in C11. "relaxed": not at all; "acquire": nothing behind it moves
---- before it, so that whoever reads a flag so sees what its writer had stored before; "release": nothing before it moves behind; "acq_rel": both;
---- "seq_cst", the default: both, and all such operations have one order that everybody sees. Leave it out unless you have measured.
+--- How far an atomic operation orders what stands before and after it in the program, as in C11. "relaxed": not at all;
+--- "acquire": nothing behind it moves before it, so that whoever reads a flag so sees what its writer had stored before;
+--- "release": nothing before it moves behind; "acq_rel": both; "seq_cst", the default: both, and all such operations have one
+--- order that everybody sees. Leave it out unless you have measured.
 ---@alias lipc.view.order "relaxed"|"acquire"|"release"|"acq_rel"|"seq_cst"
 
---- Reads an aligned element of i32, u32, i64 or u64 atomically, as all methods below: other types, or an element that is not aligned, raise.
+--- Reads an aligned element of i32, u32, i64 or u64 atomically, as all methods below: other types, or an element that is not
+--- aligned, raise.
 ---@param i integer
 ---@param order? "relaxed"|"acquire"|"seq_cst"
 ---@return integer value
@@ -232,9 +238,9 @@ function View:load(i, order) end
 ---@param order? "relaxed"|"release"|"seq_cst"
 function View:store(i, x, order) end
 
---- Adds. At the end of the type's range it wraps around, in two's complement: 2147483647 plus 1 is -2147483648 in i32, 4294967295 plus 1 is 0 in
---- u32. x may be negative for unsigned types, too. (Orders are checked; whatever it is, operations that read and write are done as
---- "seq_cst", which is at least what was asked for and costs the same on most machines.)
+--- Adds. At the end of the type's range it wraps around, in two's complement: 2147483647 plus 1 is -2147483648 in i32,
+--- 4294967295 plus 1 is 0 in u32. x may be negative for unsigned types, too. (Orders are checked; whatever it is, operations
+--- that read and write are done as "seq_cst", which is at least what was asked for and costs the same on most machines.)
 ---@param i integer
 ---@param x integer
 ---@param order? lipc.view.order
@@ -284,9 +290,10 @@ function View:bor(i, x, order) end
 ---@return integer previous
 function View:bxor(i, x, order) end
 
---- Waits until an element of i32 or u32 is no longer as expected, and says what it is then; at once if it is not. Whoever changes it must
---- call `wake`; a wake-up without a change is not noticed. Outside of a scheduler the thread sleeps in the kernel; a coroutine under
---- one looks again after pauses of at most 10 ms, beside the others. Mapping closed meanwhile: "ECANCELED". -- see futex(2) FUTEX_WAIT
+--- Waits until an element of i32 or u32 is no longer as expected, and says what it is then; at once if it is not. Whoever
+--- changes it must call `wake`; a wake-up without a change is not noticed. Outside of a scheduler the thread sleeps in the
+--- kernel; a coroutine under one looks again after pauses of at most 10 ms, beside the others. Mapping closed meanwhile:
+--- "ECANCELED". -- see futex(2) FUTEX_WAIT
 ---@param i integer
 ---@param expected integer
 ---@param timeout? number seconds, default for ever; 0 looks once
