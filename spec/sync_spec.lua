@@ -184,6 +184,30 @@ describe("sync", function()
     end
   end)
 
+  it("raises when another process has cut off the file it lies in", function()
+    local operations = {
+      mutex = { "lock", "trylock" },
+      rwlock = { "rdlock", "trywrlock" },
+      barrier = { "wait" },
+      cond = { "signal" },
+    }
+    for kind, names_of in pairs(operations) do
+      for _, operation in ipairs(names_of) do
+        local path = names.path ".bin"
+        local f = assert(io.open(path, "w"))
+        f:write(("\0"):rep(8192))
+        f:close()
+        local file <close> = assert(ipc.mmap.open(path))
+        local o = assert(sync[kind](file, 0, options(kind)))
+        assert(io.open(path, "w")):close() -- as a program that writes it anew does
+        os.remove(path)
+        assert.error_matches(function() o[operation](o, operation ~= "signal" and 0 or nil) end, "lost mapping")
+        assert.error_matches(function() o[operation](o) end, "lost mapping")
+        assert.is_true(o:close())
+      end
+    end
+  end)
+
   it("tells a mutex's type", function()
     local m <close> = assert(sync.mutex(map, 0, { create = true, type = "recursive" }))
     assert.is_true(m:stat().recursive)

@@ -92,6 +92,7 @@ int lipc_hold_take (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *
   lipc_map_unpin(&p->hold.pin); /* a forked child's, from its parent */
   lipc_map_pin(p->map, &p->hold.pin);
   lipc_keep_owner(L, p, 1);
+  lipc_map_done(L, 1, p->map);
   return orphaned ? -EOWNERDEAD : 0;
 }
 

@@ -8,6 +8,9 @@
 
 #define MAGIC 0x4370694cu /* "LipC" where the lowest byte comes first */
 
+/* Registry key, by address: a string that must not be collected. */
+static const char owner_dead;
+
 /* ---- the header ---- */
 
 static int verdict (const struct lipc_sync_header *h, const struct lipc_sync_what *what,
@@ -113,6 +116,9 @@ void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size
     lua_setiuservalue(L, -3, LIPC_UV_NAME);
   }
   lua_pop(L, 1);
+  lua_pushliteral(L, "EOWNERDEAD"); /* made now: who has just got a lock must not fail to be told */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &owner_dead);
+  if (lipc_placed_peek(p) == NULL) luaL_argerror(L, arg, "closed mapping"); /* by a finaliser */
   return p;
 }
 

@@ -202,6 +202,7 @@ static int wait_step (lua_State *L, int t) {
   sweep(b, m, lipc_get(&m->generation)); /* else the dead would let the living go */
   if (lipc_sync_lock(&b->p, &m->header) < 0) return lipc_again(0);
   int n = arrive(L, b, m, w);
+  lipc_map_done(L, 1, b->p.map);
   return n > 0 ? n : lipc_again(0);
 }
 

@@ -85,6 +85,7 @@ static int wake (lua_State *L) {
   const Cond *c = lipc_checkopen(L, 1);
   struct cond *shared = lipc_placed_at(L, &c->p);
   atomic_fetch_add(&shared->seq, 1);
+  lipc_map_done(L, 1, c->p.map);
   LIPC_STEP("cond.seq");
   if (atomic_load(&shared->waiting) != 0) {
     atomic_store(&shared->waiting, 0);

@@ -107,6 +107,7 @@ static int taken (lua_State *L, Mutex *m, void *memory, int err) {
   m->depth = 1;
   lipc_map_pin(m->p.map, &hold->pin);
   lipc_keep_owner(L, &m->p, 1);
+  lipc_map_done(L, 1, m->p.map);
   return err;
 }
 

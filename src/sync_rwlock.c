@@ -102,6 +102,7 @@ static int take (lua_State *L, Rwlock *rw, bool write, bool waits) {
     if (!write && r < 0 && r != -EOWNERDEAD) set_reads(L, 1, co, -1);
   }
   lua_settop(L, co - 1);
+  lipc_map_done(L, 1, rw->p.map);
   return r;
 }
 
