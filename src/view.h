@@ -216,9 +216,9 @@ static inline void view_pushnumber (lua_State *L, enum view_kind kind, const cha
 /* false: the value at idx is none of this type, and nothing is stored. */
 bool view_putfloat (lua_State *L, int idx, char *p);
 
-static inline bool view_putnumber (lua_State *L, int idx, enum view_kind kind, char *p) {
+/* Of what is a number. */
+static inline bool view_putknown (lua_State *L, int idx, enum view_kind kind, char *p) {
   int ok = 1;
-  if (lua_type(L, idx) != LUA_TNUMBER) return false; /* nor a numeral in a string */
   if (kind == VIEW_F64) {
     view_store_double(p, lua_tonumber(L, idx));
     return true;
@@ -254,6 +254,11 @@ static inline bool view_putnumber (lua_State *L, int idx, enum view_kind kind, c
     default: view_store_int64_t(p, x); break; /* of u64 the same bits */
   }
   return true;
+}
+
+static inline bool view_putnumber (lua_State *L, int idx, enum view_kind kind, char *p) {
+  return lua_type(L, idx) == LUA_TNUMBER && /* a numeral in a string is none */
+         view_putknown(L, idx, kind, p);
 }
 
 static inline void view_push (lua_State *L, int self, const View *v, size_t i, bool live) {

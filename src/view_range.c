@@ -44,6 +44,14 @@ static int l_view_totable (lua_State *L) {
   size_t first, n = view_checkrange(L, 2, v, true, &first);
   luaL_argcheck(L, n <= INT32_MAX, 2, "too many elements for a table");
   lua_createtable(L, (int)n, 0); /* a finaliser may close the mapping */
+  if (view_isnumber(v->t.kind)) { /* nothing runs in between */
+    const char *p = n > 0 ? view_address(L, v, first) : NULL;
+    for (size_t i = 0; i < n; i++, p += v->stride) {
+      view_pushnumber(L, v->t.kind, p);
+      lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    n = 0;
+  }
   for (size_t i = 0; i < n; i++) {
     view_push(L, 1, v, first + i, false);
     lua_rawseti(L, -2, (lua_Integer)i + 1);
@@ -63,6 +71,16 @@ static bool is_list (lua_State *L, const View *v) {
   return list;
 }
 
+/* From the list at 3, where nothing runs in between. */
+static void set_numbers (lua_State *L, const View *v, size_t n, char *p) {
+  lua_settop(L, 3);
+  for (size_t k = 1; k <= n; k++, p += v->stride) {
+    if (lua_rawgeti(L, 3, (lua_Integer)k) != LUA_TNUMBER || !view_putknown(L, -1, v->t.kind, p))
+      view_badvalue(L, 3, -1, &v->t);
+    if (k % 16 == 0) lua_settop(L, 3); /* cheaper than to pop each */
+  }
+}
+
 /* v:set(i, value ...) -> v, v:set(i, {value ...}) -> v: elements from i on.  What does not fit raises;
 ** those before it are stored then */
 static int l_view_set (lua_State *L) {
@@ -70,13 +88,8 @@ static int l_view_set (lua_State *L) {
   bool list = is_list(L, v);
   size_t first, n = check_room(L, 2, v, list ? luaL_len(L, 3) : lua_gettop(L) - 2, &first);
   view_checkwrite(L, v);
-  if (list && view_isnumber(v->t.kind) && !lua_getmetatable(L, 3)) { /* nothing runs in between */
-    char *p = n > 0 ? view_address(L, v, first) : NULL;
-    for (size_t k = 0; k < n; k++, p += v->stride) {
-      lua_rawgeti(L, 3, (lua_Integer)k + 1);
-      if (!view_putnumber(L, -1, v->t.kind, p)) view_badvalue(L, 3, -1, &v->t);
-      lua_pop(L, 1);
-    }
+  if (list && view_isnumber(v->t.kind) && !lua_getmetatable(L, 3)) {
+    if (n > 0) set_numbers(L, v, n, view_address(L, v, first));
     n = 0;
   }
   for (size_t k = 0; k < n; k++) {
