@@ -17,6 +17,7 @@ supported_platforms = { "unix" }
 dependencies = {
   "lua >= 5.4, < 5.5",
   "dkjson >= 2.5",
+  "lua-messagepack >= 0.5.2",
 }
 test_dependencies = {
   "busted >= 2.1",

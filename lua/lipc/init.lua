@@ -9,6 +9,9 @@ local in_lua = {
   loop = "lipc.loop",
   broker = "lipc.broker",
   client = "lipc.client",
+  codec = "lipc.codec",
+  pool = "lipc.pool",
+  progress = "lipc.progress",
 }
 
 -- Single functions of such a file.

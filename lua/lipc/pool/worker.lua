@@ -1,0 +1,149 @@
+--- Internal: what a worker of a pool does, in its own process: takes chunks of items from its socket, calls the function
+-- with each, sends the results.  Ends when the socket does.
+local ipc = require "lipc"
+local frame = require "lipc.pool.frame"
+local msgpack = require "lipc.codec.msgpack"
+
+local now, tpack, tunpack = ipc.now, table.pack, table.unpack
+
+local function send(socket, chunk, n, what, layout, body, seconds)
+  local head = frame.head(#body, chunk, 0, n, what, layout, seconds)
+  if #body < 65536 then return socket:write(head .. body) end
+  return socket:write(head, body)
+end
+
+-- The error of an item, in a form that can be sent: the value itself where that is possible.
+local Caught = {}
+
+local function caught(err)
+  local text = type(err) == "string" and err or tostring(err)
+  local c = { text = text, traceback = debug.traceback(text, 2) }
+  if type(err) ~= "string" and not msgpack.why(err, "") then c.value = err end
+  return setmetatable(c, Caught)
+end
+
+-- fn(item) for each: an item fails by an error and by `nil, message`.
+local function each(fn, items, results, state)
+  for i = state.at, #state do
+    state.at = i
+    local value, message, code = fn(items[i])
+    if value == nil and message ~= nil then
+      error(setmetatable({ text = tostring(message), code = type(code) == "string" and code or nil }, Caught), 0)
+    end
+    results[i] = value
+  end
+end
+
+local function call(fn, items, results, state)
+  state.at = 1
+  local got = tpack(fn(tunpack(items[1], 1, items[1].n)))
+  if got[1] == nil and got[2] ~= nil then
+    error(setmetatable({ text = tostring(got[2]), code = type(got[3]) == "string" and got[3] or nil }, Caught), 0)
+  end
+  results[1] = got
+end
+
+local function handler(err)
+  if getmetatable(err) == Caught then return err end
+  return caught(err)
+end
+
+-- Runs a chunk: results, failed (item -> error, or nil).
+local function run(fn, items, n, what)
+  local results, failed = {}, nil
+  local at, body = 1, what == "a" and call or each
+  repeat
+    local state = setmetatable({ at = at }, { __len = function() return n end })
+    local ok, err = xpcall(body, handler, fn, items, results, state)
+    if not ok then
+      failed = failed or {}
+      failed[state.at] = err
+      at = state.at + 1
+    end
+  until ok or what ~= "c" or at > n
+  return results, failed
+end
+
+-- The results as bytes; one that cannot be sent is the failure of its item.
+local function pack_results(results, n, failed)
+  if not failed then
+    local ok, layout, body = pcall(frame.pack_list, results, 1, n)
+    if ok then return "r", layout, body end
+    for i = 1, n do
+      local bad = msgpack.why(results[i], "result")
+      if bad then
+        failed = failed or {}
+        failed[i] = { text = bad .. " cannot be serialised" }
+        results[i] = nil
+      end
+    end
+    if not failed then error(layout, 0) end
+  end
+  local list = {}
+  for i, f in pairs(failed) do list[i] = { text = f.text, traceback = f.traceback, code = f.code, value = f.value } end
+  local bad = msgpack.why(results, "result")
+  if bad then
+    for i = 1, n do
+      local why = msgpack.why(results[i], "result")
+      if why then
+        list[i] = { text = why .. " cannot be serialised" }
+        results[i] = nil
+      end
+    end
+  end
+  return "x", "m", msgpack.encode { results, list }
+end
+
+-- find(id, name) gives the function.  start() is called first; its failure is reported, and ends the worker.
+local function main(socket, find, start)
+  local ok, err = xpcall(start, handler)
+  if not ok then
+    send(socket, 0, 0, "f", "m", msgpack.encode { text = err.text, traceback = err.traceback }, 0)
+    return 1
+  end
+  send(socket, 0, 0, "i", "m", "", 0)
+  while true do
+    local head, _, code = socket:read(frame.SIZE)
+    if not head then return code == "EOF" and 0 or 1 end
+    if #head < frame.SIZE then return 0 end
+    local length, chunk, id, n, what, layout = frame.parse(head, 1)
+    local bytes = length > 0 and socket:read(length) or ""
+    if #bytes < length then return 0 end -- the pool went away in the middle
+    head = nil
+    local t = now()
+    local name, at = nil, 1
+    if id == 0 then name, at = string.unpack("s4", bytes) end
+    local items = frame.unpack_list(layout, bytes, at, length, {}, 1, n)
+    bytes = nil
+    local found, fn = pcall(find, id, name)
+    local results, failed
+    if found then
+      results, failed = run(fn, items, n, what)
+    else
+      results, failed = {}, { { text = tostring(fn) } }
+      if what == "c" then for i = 2, n do failed[i] = failed[1] end end
+    end
+    items = nil
+    local kind, form, body = pack_results(results, n, failed)
+    results, failed = nil, nil
+    if not send(socket, chunk, n, kind, form, body, now() - t) then return 1 end
+  end
+end
+
+-- A worker that was started as a program: its socket is descriptor 3, its functions are those of the module.
+local function program(module, init, number)
+  local socket = ipc.socket.fromfd(3)
+  local functions
+  local function find(_, name)
+    local fn = functions[name]
+    if type(fn) ~= "function" then error(("module '%s' has no function '%s'"):format(module, name), 0) end
+    return fn
+  end
+  os.exit(main(socket, find, function()
+    functions = require(module)
+    if type(functions) ~= "table" then error(("module '%s' is not a table"):format(module), 0) end
+    if init ~= "" then find(0, init)(number) end
+  end), true)
+end
+
+return { main = main, program = program }
