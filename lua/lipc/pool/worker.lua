@@ -22,45 +22,43 @@ local function caught(err)
   return setmetatable(c, Caught)
 end
 
--- fn(item) for each: an item fails by an error and by `nil, message`.
-local function each(fn, items, results, state)
-  for i = state.at, #state do
-    state.at = i
-    local value, message, code = fn(items[i])
-    if value == nil and message ~= nil then
-      error(setmetatable({ text = tostring(message), code = type(code) == "string" and code or nil }, Caught), 0)
-    end
-    results[i] = value
-  end
-end
-
-local function call(fn, items, results, state)
-  state.at = 1
-  local got = tpack(fn(tunpack(items[1], 1, items[1].n)))
-  if got[1] == nil and got[2] ~= nil then
-    error(setmetatable({ text = tostring(got[2]), code = type(got[3]) == "string" and got[3] or nil }, Caught), 0)
-  end
-  results[1] = got
-end
-
 local function handler(err)
   if getmetatable(err) == Caught then return err end
   return caught(err)
 end
 
--- Runs a chunk: results, failed (item -> error, or nil).
+-- A function that gave nil and a message has failed, as everywhere in lipc.
+local function failed_by(message, code)
+  error(setmetatable({ text = tostring(message), code = type(code) == "string" and code or nil }, Caught), 0)
+end
+
+local function each(fn, items, n, results, state)
+  for i = state.at, n do
+    state.at = i
+    local value, message, code = fn(items[i])
+    if value == nil and message ~= nil then failed_by(message, code) end
+    results[i] = value
+  end
+end
+
+local function apply(fn, items, _, results)
+  local args = items[1]
+  local got = tpack(fn(tunpack(args, 1, args.n)))
+  if got[1] == nil and got[2] ~= nil then failed_by(got[2], got[3]) end
+  results[1] = got
+end
+
+-- Runs a chunk: results, failed (item -> error) or nil.
 local function run(fn, items, n, what)
-  local results, failed = {}, nil
-  local at, body = 1, what == "a" and call or each
+  local results, failed, state = {}, nil, { at = 1 }
   repeat
-    local state = setmetatable({ at = at }, { __len = function() return n end })
-    local ok, err = xpcall(body, handler, fn, items, results, state)
+    local ok, err = xpcall(what == "a" and apply or each, handler, fn, items, n, results, state)
     if not ok then
       failed = failed or {}
       failed[state.at] = err
-      at = state.at + 1
+      state.at = state.at + 1
     end
-  until ok or what ~= "c" or at > n
+  until ok or what ~= "c" or state.at > n
   return results, failed
 end
 
@@ -69,29 +67,16 @@ local function pack_results(results, n, failed)
   if not failed then
     local ok, layout, body = pcall(frame.pack_list, results, 1, n)
     if ok then return "r", layout, body end
-    for i = 1, n do
-      local bad = msgpack.why(results[i], "result")
-      if bad then
-        failed = failed or {}
-        failed[i] = { text = bad .. " cannot be serialised" }
-        results[i] = nil
-      end
-    end
-    if not failed then error(layout, 0) end
+    failed = {}
   end
-  local list = {}
-  for i, f in pairs(failed) do list[i] = { text = f.text, traceback = f.traceback, code = f.code, value = f.value } end
-  local bad = msgpack.why(results, "result")
-  if bad then
-    for i = 1, n do
-      local why = msgpack.why(results[i], "result")
-      if why then
-        list[i] = { text = why .. " cannot be serialised" }
-        results[i] = nil
-      end
+  for i = 1, n do
+    local bad = msgpack.why(results[i], "result")
+    if bad then
+      failed[i] = { text = bad .. " cannot be serialised" }
+      results[i] = nil
     end
   end
-  return "x", "m", msgpack.encode { results, list }
+  return "x", "m", msgpack.encode { results, failed }
 end
 
 -- find(id, name) gives the function.  start() is called first; its failure is reported, and ends the worker.
@@ -139,11 +124,11 @@ local function program(module, init, number)
     if type(fn) ~= "function" then error(("module '%s' has no function '%s'"):format(module, name), 0) end
     return fn
   end
-  os.exit(main(socket, find, function()
+  main(socket, find, function()
     functions = require(module)
     if type(functions) ~= "table" then error(("module '%s' is not a table"):format(module), 0) end
     if init ~= "" then find(0, init)(number) end
-  end), true)
+  end)
 end
 
 return { main = main, program = program }
