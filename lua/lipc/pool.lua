@@ -465,7 +465,7 @@ function pool.open(options)
     leaving = {},                                   -- processes of workers that end by themselves
     calls = {},
     known = setmetatable({}, { __mode = "k" }),     -- function -> its number, and the first workers that know it
-    ids = 0, serial = 0, started = 0, lost = 0, stillborn = 0,
+    ids = 0, ncalls = 0, serial = 0, started = 0, lost = 0, stillborn = 0,
     driver = setmetatable({}, { __mode = "v" }),    -- the coroutine that waits for all
     bells = {},                                     -- call -> what wakes the coroutine that waits for it
     busy = false,

@@ -1,9 +1,13 @@
 --- Internal: one call of a pool: where its items come from, how many go in a chunk, what became of them.
+local room = require("lipc.pool.frame").room
+
 local Call = {}
 Call.__index = Call
 
 local TARGET = 0.01       -- seconds that a chunk should take
+local LEAST = 0.0005      -- less is not worth the messages
 local GROWTH = 16         -- no chunk has more items than so many times the last one
+local MANY = 5000         -- items in a chunk: more gain nothing
 local MOST = 1 << 20      -- bytes in a chunk of several items
 local PREFETCH = 0.02     -- a worker gets a second chunk ahead when one takes less
 
@@ -20,7 +24,7 @@ end
 function Call.new(pool, options)
   local self = setmetatable(options, Call)
   self.pool = pool
-  self.results = {}
+  self.results = options.ordered == nil and options.list and room(#options.list) or {}
   self.items = options.list or {}
   self.total = options.list and #options.list or nil
   self.known = self.total or 0   -- items that are there
@@ -47,10 +51,10 @@ local function chunk_size(self)
   local workers = self.pool.options.workers
   if self.total then -- the last ones are small, so that all end together
     local share = (self.total - self.taken) / (2 * workers)
-    if share < n then n = share end
+    if share < n then n = math.max(share, math.min(n, LEAST / self.rate)) end
   end
   if self.ahead then n = math.min(n, self:limit() / (2 * workers)) end
-  n = math.ceil(n)
+  n = math.ceil(n < MANY and n or MANY)
   return n >= 1 and n or 1
 end
 

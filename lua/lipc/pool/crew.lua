@@ -30,7 +30,8 @@ end
 -- ---- starting ----
 
 local function in_child(pool, socket, number)
-  local functions, seed = {}, math.random(0)
+  local functions, lists, seed = {}, {}, math.random(0)
+  for _, call in ipairs(pool.calls) do lists[call.key] = call.list end
   for fn, known in pairs(pool.known) do functions[known.id] = fn end
   for other in pairs(pools) do crew.forget(other) end
   math.randomseed(seed, number) -- or all would draw the same numbers
@@ -43,7 +44,7 @@ local function in_child(pool, socket, number)
     if type(fn) ~= "function" then error(("module '%s' has no function '%s'"):format(options.module, name), 0) end
     return fn
   end
-  return require("lipc.pool.worker").main(socket, find, function()
+  return require("lipc.pool.worker").main(socket, find, lists, function()
     local init = options.init
     if type(init) == "string" then init = find(0, init) end
     if init then init(number) end
@@ -94,7 +95,11 @@ local function start(pool)
     chunks = {},            -- given to it and not answered, the first is the one it works at
     queue = {}, first = 1, last = 0, -- strings to be written
     pieces = {}, have = 0, need = frame.SIZE,
+    lists = {},             -- calls whose items it has in its memory, by fork
   }
+  if pool.options.start == "fork" then
+    for _, call in ipairs(pool.calls) do w.lists[call.key] = call.list and true end
+  end
   pool.started = number
   pool.workers[#pool.workers + 1] = w
   pool.members[mine], pool.members[process] = w, w

@@ -55,13 +55,23 @@ end
 
 local function hand(pool, w, call)
   local chunk = call:next_chunk()
-  local ok, layout, body = pcall(frame.pack_list, call.items, chunk.from, chunk.n)
+  local ok, layout, body = true, nil, nil
+  if w.lists[call.key] then
+    layout, body = frame.refer(call.key, chunk.from)
+  else
+    ok, layout, body = pcall(frame.pack_list, call.items, chunk.from, chunk.n)
+  end
   if ok then
     chunk.bytes = #body
     return crew.give(pool, w, chunk, layout, body)
   end
   call.again[#call.again + 1] = chunk
-  if not refuse(call, chunk) then error(layout, 0) end
+  if pool.options.start == "fork" and call.list then -- a new worker has it without being sent it
+    pool.serial = pool.serial + 1
+    call.serial = pool.serial
+  elseif not refuse(call, chunk) then
+    error(layout, 0)
+  end
 end
 
 -- Gives out what can be given out; the calls take turns.
@@ -100,6 +110,8 @@ end
 -- ---- beginning and end of a call ----
 
 function run.begin(pool, call)
+  pool.ncalls = pool.ncalls + 1
+  call.key = pool.ncalls
   pool.calls[#pool.calls + 1] = call
   if pool.leaving[1] then crew.sweep(pool) end
   turn(pool)

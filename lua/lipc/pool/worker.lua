@@ -6,6 +6,8 @@ local msgpack = require "lipc.codec.msgpack"
 
 local now, tpack, tunpack = ipc.now, table.pack, table.unpack
 
+local KEPT = 5000 -- places in the table of results, which is used again unless it holds something large
+
 local function send(socket, chunk, n, what, layout, body, seconds)
   local head = frame.head(#body, chunk, 0, n, what, layout, seconds)
   if #body < 65536 then return socket:write(head .. body) end
@@ -17,7 +19,9 @@ local Caught = {}
 
 local function caught(err)
   local text = type(err) == "string" and err or tostring(err)
-  local c = { text = text, traceback = debug.traceback(text, 2) }
+  local traceback = debug.traceback("", 3) -- the user's part of it
+  local ours = traceback:find("\n[^\n]*lipc/pool/worker%.lua:")
+  local c = { text = text, traceback = text .. (ours and traceback:sub(1, ours - 1) or traceback) }
   if type(err) ~= "string" and not msgpack.why(err, "") then c.value = err end
   return setmetatable(c, Caught)
 end
@@ -32,34 +36,34 @@ local function failed_by(message, code)
   error(setmetatable({ text = tostring(message), code = type(code) == "string" and code or nil }, Caught), 0)
 end
 
-local function each(fn, items, n, results, state)
+local function each(fn, items, first, n, results, state)
   for i = state.at, n do
     state.at = i
-    local value, message, code = fn(items[i])
+    local value, message, code = fn(items[first + i])
     if value == nil and message ~= nil then failed_by(message, code) end
     results[i] = value
   end
 end
 
-local function apply(fn, items, _, results)
-  local args = items[1]
+local function apply(fn, items, first, _, results)
+  local args = items[first + 1]
   local got = tpack(fn(tunpack(args, 1, args.n)))
   if got[1] == nil and got[2] ~= nil then failed_by(got[2], got[3]) end
   results[1] = got
 end
 
--- Runs a chunk: results, failed (item -> error) or nil.
-local function run(fn, items, n, what)
-  local results, failed, state = {}, nil, { at = 1 }
+-- Runs a chunk, items[first + 1] to items[first + n]: failed (item -> error) or nil.
+local function run(fn, items, first, n, what, results)
+  local failed, state = nil, { at = 1 }
   repeat
-    local ok, err = xpcall(what == "a" and apply or each, handler, fn, items, n, results, state)
+    local ok, err = xpcall(what == "a" and apply or each, handler, fn, items, first, n, results, state)
     if not ok then
       failed = failed or {}
-      failed[state.at] = err
+      failed[state.at], results[state.at] = err, nil
       state.at = state.at + 1
     end
   until ok or what ~= "c" or state.at > n
-  return results, failed
+  return failed
 end
 
 -- The results as bytes; one that cannot be sent is the failure of its item.
@@ -79,14 +83,15 @@ local function pack_results(results, n, failed)
   return "x", "m", msgpack.encode { results, failed }
 end
 
--- find(id, name) gives the function.  start() is called first; its failure is reported, and ends the worker.
-local function main(socket, find, start)
+-- find(id, name) gives the function, lists the items of calls that were there at the fork.  start() is called first; its failure is reported, and ends the worker.
+local function main(socket, find, lists, start)
   local ok, err = xpcall(start, handler)
   if not ok then
     send(socket, 0, 0, "f", "m", msgpack.encode { text = err.text, traceback = err.traceback }, 0)
     return 1
   end
   send(socket, 0, 0, "i", "m", "", 0)
+  local results = frame.room(KEPT)
   while true do
     local head, _, code = socket:read(frame.SIZE)
     if not head then return code == "EOF" and 0 or 1 end
@@ -98,19 +103,24 @@ local function main(socket, find, start)
     local t = now()
     local name, at = nil, 1
     if id == 0 then name, at = string.unpack("s4", bytes) end
-    local items = frame.unpack_list(layout, bytes, at, length, {}, 1, n)
-    bytes = nil
-    local found, fn = pcall(find, id, name)
-    local results, failed
-    if found then
-      results, failed = run(fn, items, n, what)
+    local items, first = {}, 0
+    if layout == "i" then
+      items, first = frame.referred(bytes, at)
+      items, first = lists[items], first - 1
     else
-      results, failed = {}, { { text = tostring(fn) } }
+      frame.unpack_list(layout, bytes, at, length, items, 1, n)
+    end
+    local found, fn = pcall(find, id, name)
+    local failed
+    if found then
+      failed = run(fn, items, first, n, what, results)
+    else
+      failed = { { text = tostring(fn) } }
       if what == "c" then for i = 2, n do failed[i] = failed[1] end end
     end
     items = nil
     local kind, form, body = pack_results(results, n, failed)
-    results, failed = nil, nil
+    results, bytes = n <= KEPT and form == "l" and #body <= 16 * n and results or frame.room(KEPT), nil
     if not send(socket, chunk, n, kind, form, body, now() - t) then return 1 end
   end
 end
@@ -124,7 +134,7 @@ local function program(module, init, number)
     if type(fn) ~= "function" then error(("module '%s' has no function '%s'"):format(module, name), 0) end
     return fn
   end
-  main(socket, find, function()
+  main(socket, find, {}, function()
     functions = require(module)
     if type(functions) ~= "table" then error(("module '%s' is not a table"):format(module), 0) end
     if init ~= "" then find(0, init)(number) end
