@@ -13,42 +13,51 @@ enum { NIL, FALSE, TRUE, INTEGER, FLOAT, STRING };
 #define NUMBER (1 + 8) /* bytes of a number, and of a string without its content */
 
 /* How many bytes the value on top takes; 0: it cannot be packed. */
-static size_t size_of (lua_State *L) {
-  switch (lua_type(L, -1)) {
-  case LUA_TNIL:
-  case LUA_TBOOLEAN: return 1;
-  case LUA_TNUMBER: return NUMBER;
-  case LUA_TSTRING: return NUMBER + lua_rawlen(L, -1);
-  default: return 0;
-  }
+static size_t size_of (lua_State *L, int type) {
+  if (type == LUA_TNUMBER) return NUMBER;
+  if (type == LUA_TSTRING) return NUMBER + lua_rawlen(L, -1);
+  return type == LUA_TNIL || type == LUA_TBOOLEAN ? 1 : 0;
 }
 
-static char *put8 (char *p, unsigned char tag, const void *value) {
-  *p++ = (char)tag;
-  memcpy(p, value, 8);
-  return p + 8;
+static void put8 (char *p, unsigned char tag, const void *value) {
+  *p = (char)tag;
+  memcpy(p + 1, value, 8);
 }
 
-/* Puts the value on top, which takes that many bytes. */
-static char *put (lua_State *L, char *p, size_t size) {
-  if (size == 1) {
-    *p++ = lua_isnil(L, -1) ? NIL : lua_toboolean(L, -1) ? TRUE : FALSE;
-    return p;
-  }
-  if (lua_isinteger(L, -1)) {
+/* Puts the value on top where there is room for it. */
+static void put (lua_State *L, int type, char *p) {
+  if (type == LUA_TNUMBER) {
     int64_t i = lua_tointeger(L, -1);
-    return put8(p, INTEGER, &i);
-  }
-  if (lua_type(L, -1) == LUA_TNUMBER) {
     double d = lua_tonumber(L, -1);
-    return put8(p, FLOAT, &d);
+    if (lua_isinteger(L, -1)) put8(p, INTEGER, &i);
+    else put8(p, FLOAT, &d);
+  } else if (type == LUA_TSTRING) {
+    size_t len;
+    const char *s = lua_tolstring(L, -1, &len);
+    uint64_t n = len;
+    put8(p, STRING, &n);
+    memcpy(p + NUMBER, s, len);
+  } else {
+    *p = type == LUA_TNIL ? NIL : lua_toboolean(L, -1) ? TRUE : FALSE;
   }
-  size_t len;
-  const char *s = lua_tolstring(L, -1, &len);
-  uint64_t n = len;
-  p = put8(p, STRING, &n);
-  memcpy(p, s, len);
-  return p + len;
+}
+
+/* Puts n values of the list at index 1, from that one on: how many bytes it took.  -E2BIG: there is no
+** room; -EINVAL: one of them cannot be packed.  Without p it only counts. */
+static ptrdiff_t put_all (lua_State *L, lua_Integer from, lua_Integer n, char *p, size_t room) {
+  size_t size = 0;
+  for (lua_Integer i = 0; i < n; i++) {
+    int type = lua_rawgeti(L, 1, from + i);
+    size_t one = size_of(L, type);
+    if (one == 0 || one > room - size) {
+      lua_pop(L, 1);
+      return one == 0 ? -EINVAL : -E2BIG;
+    }
+    if (p != NULL) put(L, type, p + size);
+    lua_pop(L, 1);
+    size += one;
+  }
+  return (ptrdiff_t)size;
 }
 
 /* pack(list, from, n) -> bytes | nil: list[from] to list[from + n - 1], without metamethods; nil: one of
@@ -56,27 +65,19 @@ static char *put (lua_State *L, char *p, size_t size) {
 static int l_pool_pack (lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_Integer from = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
-  size_t size = 0;
-  for (lua_Integer i = 0; i < n; i++) {
-    lua_rawgeti(L, 1, from + i);
-    size_t one = size_of(L);
-    lua_pop(L, 1);
-    if (one == 0 || size + one < size) return 0;
-    size += one;
+  char *scratch = lipc_scratch(L);
+  ptrdiff_t size = put_all(L, from, n, scratch, LIPC_SCRATCH);
+  if (size >= 0) {
+    lua_pushlstring(L, scratch, (size_t)size);
+    return 1;
   }
+  if (size == -E2BIG) size = put_all(L, from, n, NULL, PTRDIFF_MAX);
+  if (size < 0) return 0;
   luaL_Buffer b;
-  bool small = size <= LIPC_SCRATCH;
-  char *start = small ? lipc_scratch(L) : luaL_buffinitsize(L, &b, size);
-  char *p = start, *end = start + size;
-  for (lua_Integer i = 0; i < n; i++) {
-    lua_rawgeti(L, 1, from + i);
-    size_t one = size_of(L); /* a finaliser may have changed the list meanwhile */
-    if (one == 0 || one > (size_t)(end - p)) return 0;
-    p = put(L, p, one);
-    lua_pop(L, 1);
-  }
-  if (small) lua_pushlstring(L, start, (size_t)(p - start));
-  else luaL_pushresultsize(&b, (size_t)(p - start));
+  char *p = luaL_buffinitsize(L, &b, (size_t)size);
+  size = put_all(L, from, n, p, (size_t)size); /* a finaliser may have changed the list meanwhile */
+  if (size < 0) return 0;
+  luaL_pushresultsize(&b, (size_t)size);
   return 1;
 }
 
@@ -136,10 +137,18 @@ static int l_pool_room (lua_State *L) {
   return 1;
 }
 
+/* columns(file) -> integer | nil: how wide this terminal is, 0 when it does not know; nil: it is none
+** -- see ioctl_tty(2) */
+static int l_pool_columns (lua_State *L) {
+  int columns = 0;
+  if (lipcsys_columns(lipc_checkfd(L, 1), &columns) < 0) lua_pushnil(L);
+  else lua_pushinteger(L, columns);
+  return 1;
+}
+
 static const luaL_Reg funcs[] = {
-  {"pack", l_pool_pack},
-  {"unpack", l_pool_unpack},
-  {"room", l_pool_room},
+  {"pack", l_pool_pack}, {"unpack", l_pool_unpack},
+  {"room", l_pool_room}, {"columns", l_pool_columns},
   {NULL, NULL},
 };
 

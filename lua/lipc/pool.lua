@@ -45,12 +45,17 @@ local function count(v)
   if math.type(v) ~= "integer" or v < 0 then return "integer from 0 expected, got " .. tostring(v) end
 end
 
+local function callable(v)
+  local mt = type(v) == "table" and getmetatable(v)
+  if type(v) ~= "function" and not (type(mt) == "table" and mt.__call) then return "function expected, got " .. type(v) end
+end
+
 local of_pool = {
   workers = positive, start = one_of("fork", "spawn"), module = of_type "string", init = of_type("function", "string"),
   lua = of_type "string", chunk = positive, retry = count, max_pending = positive,
 }
 local of_map = {
-  timeout = bad_seconds, chunk = positive, retry = count, max_pending = positive, progress = of_type "function",
+  timeout = bad_seconds, chunk = positive, retry = count, max_pending = positive, progress = callable,
   errors = one_of("stop", "collect"), fresh = of_type "boolean",
 }
 local of_imap = { ordered = of_type "boolean" }
@@ -154,6 +159,7 @@ local function begin(self, op, fn, list, options)
   -- without a second try it must be known which item was at work
   call.chunk = options.chunk or mine.chunk or (call.retry == 0 and 1 or nil)
   call.max_pending = options.max_pending or mine.max_pending
+  call.progress = options.progress
   call.ahead = op == "imap" or call.source ~= nil
   if op == "imap" then call.ordered = options.ordered ~= false end
   return Call.new(self, call)
@@ -179,15 +185,21 @@ local function failed(f) return nil, f.message, f.code, f end
 
 local function timed_out(call) return failed(call:broken("timed out", "ETIMEDOUT")) end
 
-local Over = { __close = function(o) run.leave(o.pool, o.call) end }
+local Over = {
+  __close = function(o)
+    local progress = o.call.progress
+    run.leave(o.pool, o.call)
+    if type(progress) == "table" and progress.close then progress:close() end -- no half line stays behind
+  end,
+}
 
 local function over(self, call) return setmetatable({ pool = self, call = call }, Over) end
 
 local function settled(call) return call.finished or call.news end
 
 -- Waits until the call is finished, telling how far it has come on the way.
-local function finish(self, call, deadline, progress)
-  local told
+local function finish(self, call, deadline)
+  local told, progress = nil, call.progress
   while true do
     fill(call)
     local done = run.await(self, call, call.finished and function() return true end or settled, deadline)
@@ -209,7 +221,7 @@ function Pool:map(fn, list, options)
   local _ <close> = over(self, call)
   fill(call)
   run.begin(self, call)
-  local done = finish(self, call, deadline, options.progress)
+  local done = finish(self, call, deadline)
   if call.misuse then error(call.misuse, 2) end
   if call.failure then return failed(call.failure) end
   if not done then return timed_out(call) end
@@ -233,7 +245,7 @@ function Pool:imap(fn, list, options)
   options = check_options(2, 3, "imap", options, of_imap)
   local deadline = seconds(self, options)
   local call = begin(self, "imap", fn, list, options)
-  local guard, progress, told = over(self, call), options.progress, nil
+  local guard, progress, told = over(self, call), call.progress, nil
   local i, stop, seen = 0, 0, 0
   fill(call)
   run.begin(self, call)
@@ -359,14 +371,6 @@ end
 
 -- ---- the pool itself ----
 
-function Pool:fail_all(message, code, f)
-  for _, call in ipairs { unpack(self.calls) } do
-    local failure = call:broken(message, code)
-    if f then failure.traceback, failure.error = f.traceback, f.text end
-    call:fail(failure)
-  end
-end
-
 function Pool:settimeout(timeout)
   check_pool(self, "settimeout")
   local problem = bad_seconds(timeout)
@@ -397,7 +401,7 @@ local function shut(self, op, wait)
     return true
   end
   self.closed = true
-  self:fail_all("the pool was closed", "ECANCELED")
+  crew.fail_all(self, "the pool was closed", "ECANCELED")
   for i = #self.workers, 1, -1 do
     local w = self.workers[i]
     if wait and not w.chunks[1] and w.ready and not w.gone then crew.retire(self, w) else crew.remove(self, w) end
@@ -449,7 +453,9 @@ function pool.open(options)
   mine.start = mine.start or "fork"
   if mine.start == "spawn" then
     if not mine.module then misuse(2, 1, "open", "start = \"spawn\" needs the option 'module'") end
-    if type(mine.init) == "function" then misuse(2, 1, "open", "option 'init': with start = \"spawn\" a name expected, got function") end
+    if type(mine.init) == "function" then
+      misuse(2, 1, "open", "option 'init': with start = \"spawn\" a name expected, got function")
+    end
   elseif mine.lua then
     misuse(2, 1, "open", "option 'lua' is for start = \"spawn\"")
   end

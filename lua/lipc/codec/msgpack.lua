@@ -20,7 +20,8 @@ local function load_library()
   local path = package.searchpath("MessagePack", DEBIAN)
   local loader = path and loadfile(path)
   if not loader then
-    error("lipc.codec needs the Lua module MessagePack (Debian package lua-messagepack, or `luarocks install lua-messagepack`)", 0)
+    error("lipc.codec needs the Lua module MessagePack (Debian package lua-messagepack, "
+      .. "or `luarocks install lua-messagepack`)", 0)
   end
   return loader("MessagePack", path)
 end

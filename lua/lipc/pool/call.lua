@@ -140,7 +140,7 @@ function Call:completed(chunk, failed, seconds, bytes)
       local f = failed[i]
       if f then
         f = failure(self, from + i - 1, type(f) == "table" and f or { text = f })
-        self.failed[f.item] = f
+        self.failed[f.item], self.results[f.item] = f, nil
         first = first or f
       end
     end

@@ -286,7 +286,16 @@ end
 
 -- ---- the end of a worker ----
 
-local function reason(w, status)
+-- What is under way fails.
+function crew.fail_all(pool, message, code, f)
+  for _, call in ipairs { table.unpack(pool.calls) } do
+    local failure = call:broken(message, code)
+    if f then failure.traceback, failure.error = f.traceback, f.text end
+    call:fail(failure)
+  end
+end
+
+local function reason(status)
   if not status then return "its end is not known", "ECHILD" end
   if status.error then return status.error, "ERROR" end
   return tostring(status), status.signal or "EXIT"
@@ -295,16 +304,16 @@ end
 -- What it had in hand is run again by others, or has failed.
 local function settle(pool, w, status)
   crew.remove(pool, w)
-  local why, code = reason(w, status)
+  local why, code = reason(status)
   why = ("worker %d ended: %s"):format(w.process:pid(), why)
   pool.lost = pool.lost + 1
   if not w.ready then
     pool.stillborn = pool.stillborn + 1
     if w.failed then
-      pool:fail_all(w.failed.text, "ERROR", w.failed)
+      crew.fail_all(pool, w.failed.text, "ERROR", w.failed)
     elseif pool.stillborn >= STILLBORN then
       pool.stillborn = 0
-      pool:fail_all(("%d workers in a row ended before they were ready; the last: %s"):format(STILLBORN, why), code)
+      crew.fail_all(pool, ("%d workers in a row ended before they were ready; the last: %s"):format(STILLBORN, why), code)
     end
   end
   for i, chunk in ipairs(w.chunks) do

@@ -55,9 +55,9 @@ end
 
 local function hand(pool, w, call)
   local chunk = call:next_chunk()
-  local ok, layout, body = true, nil, nil
+  local ok, layout, body
   if w.lists[call.key] then
-    layout, body = frame.refer(call.key, chunk.from)
+    ok, layout, body = true, frame.refer(call.key, chunk.from)
   else
     ok, layout, body = pcall(frame.pack_list, call.items, chunk.from, chunk.n)
   end
@@ -95,7 +95,7 @@ end
 local function start_over(pool)
   pool.busy = false
   for i = #pool.workers, 1, -1 do crew.remove(pool, pool.workers[i]) end
-  pool:fail_all("interrupted", "ECANCELED")
+  crew.fail_all(pool, "interrupted", "ECANCELED")
 end
 
 -- Deals with what the poller found, and gives out what can be.

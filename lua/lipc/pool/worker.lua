@@ -4,7 +4,7 @@ local ipc = require "lipc"
 local frame = require "lipc.pool.frame"
 local msgpack = require "lipc.codec.msgpack"
 
-local now, tpack, tunpack = ipc.now, table.pack, table.unpack
+local now, tpack, tunpack, move = ipc.now, table.pack, table.unpack, table.move
 
 local KEPT = 5000 -- places in the table of results, which is used again unless it holds something large
 
@@ -80,10 +80,31 @@ local function pack_results(results, n, failed)
       results[i] = nil
     end
   end
-  return "x", "m", msgpack.encode { results, failed }
+  return "x", "m", msgpack.encode { move(results, 1, n, 1, {}), failed }
 end
 
--- find(id, name) gives the function, lists the items of calls that were there at the fork.  start() is called first; its failure is reported, and ends the worker.
+-- Reads the body of a chunk and runs it: failed (item -> error) or nil; or false when the pool went away meanwhile.
+local function work(socket, find, lists, results, length, id, n, what, layout)
+  local bytes = length > 0 and socket:read(length) or ""
+  if #bytes < length then return false end
+  local name, at = nil, 1
+  if id == 0 then name, at = string.unpack("s4", bytes) end
+  local items, first = {}, 0
+  if layout == "i" then
+    items, first = frame.referred(bytes, at)
+    items, first = lists[items], first - 1
+  else
+    frame.unpack_list(layout, bytes, at, length, items, 1, n)
+  end
+  local found, fn = pcall(find, id, name)
+  if found then return run(fn, items, first, n, what, results) end
+  local failed = { { text = tostring(fn) } }
+  for i = 2, what == "c" and n or 1 do failed[i] = failed[1] end
+  return failed
+end
+
+-- The main function of a worker: find(id, name) gives the function of a chunk; lists has the items of calls that were
+-- there at the fork; start() is called first, and its failure, which is reported, ends the worker.
 local function main(socket, find, lists, start)
   local ok, err = xpcall(start, handler)
   if not ok then
@@ -93,34 +114,14 @@ local function main(socket, find, lists, start)
   send(socket, 0, 0, "i", "m", "", 0)
   local results = frame.room(KEPT)
   while true do
-    local head, _, code = socket:read(frame.SIZE)
-    if not head then return code == "EOF" and 0 or 1 end
-    if #head < frame.SIZE then return 0 end
-    local length, chunk, id, n, what, layout = frame.parse(head, 1)
-    local bytes = length > 0 and socket:read(length) or ""
-    if #bytes < length then return 0 end -- the pool went away in the middle
-    head = nil
+    local head = socket:read(frame.SIZE)
+    if not head or #head < frame.SIZE then return 0 end
     local t = now()
-    local name, at = nil, 1
-    if id == 0 then name, at = string.unpack("s4", bytes) end
-    local items, first = {}, 0
-    if layout == "i" then
-      items, first = frame.referred(bytes, at)
-      items, first = lists[items], first - 1
-    else
-      frame.unpack_list(layout, bytes, at, length, items, 1, n)
-    end
-    local found, fn = pcall(find, id, name)
-    local failed
-    if found then
-      failed = run(fn, items, first, n, what, results)
-    else
-      failed = { { text = tostring(fn) } }
-      if what == "c" then for i = 2, n do failed[i] = failed[1] end end
-    end
-    items = nil
+    local length, chunk, id, n, what, layout = frame.parse(head, 1)
+    local failed = work(socket, find, lists, results, length, id, n, what, layout)
+    if failed == false then return 0 end
     local kind, form, body = pack_results(results, n, failed)
-    results, bytes = n <= KEPT and form == "l" and #body <= 16 * n and results or frame.room(KEPT), nil
+    if n > KEPT or form ~= "l" or #body > 16 * n then results = frame.room(KEPT) end
     if not send(socket, chunk, n, kind, form, body, now() - t) then return 1 end
   end
 end
