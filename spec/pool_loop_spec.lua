@@ -28,18 +28,12 @@ local schedulers = {
   { "luv", function()
     local adapter = require "lipc.adapter.luv"
     local failed
-    return {
-      spawn = function(fn)
-        adapter.spawn(function()
-          local ok, err = xpcall(fn, debug.traceback)
-          if not ok then failed = err end
-        end)
-      end,
-      run = function()
-        require("luv").run()
-        if failed then error(failed, 0) end
-      end,
-    }
+    adapter.onerror(function(_, traceback) failed = traceback end)
+    return { spawn = adapter.wrap, run = function()
+      require("luv").run()
+      adapter.onerror(nil)
+      if failed then error(failed, 0) end
+    end }
   end },
 }
 

@@ -133,7 +133,7 @@ local function find(self, fn, op, into, fresh)
     self.serial = self.serial + 1
     known.values, known.serial = values, self.serial
   end
-  into.id, into.serial = known.id, known.serial
+  into.id, into.serial, into.fn = known.id, known.serial, fn -- kept for workers to come
 end
 
 -- ---- calls ----

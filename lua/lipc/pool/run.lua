@@ -147,13 +147,17 @@ local function wake_others(pool)
   return anyone
 end
 
+local function pass_on(pool)
+  local bell = wake_others(pool)
+  if bell and not pool.driver[1] then bell:add(1, 0) end
+end
+
 local Driving = {
   __close = function(guard)
     local pool = guard.pool
     pool.driver[1] = nil
     if pool.busy then start_over(pool) end
-    local bell = wake_others(pool)
-    if bell then bell:add(1, 0) end
+    pass_on(pool)
   end,
 }
 
@@ -182,7 +186,13 @@ local function drive(pool, call, ready, deadline)
   end
 end
 
-local Sleeping = { __close = function(s) s.pool.bells[s.call] = nil s.bell:close() end }
+local Sleeping = {
+  __close = function(s)
+    s.pool.bells[s.call] = nil
+    s.bell:close()
+    pass_on(s.pool) -- it may have been woken to take over, and be cancelled
+  end,
+}
 
 local function sleep(pool, call, ready, deadline)
   local bell, message, code = ipc.eventfd.open()
@@ -218,7 +228,7 @@ end
 
 -- Lets go on what can without waiting.
 function run.pump(pool)
-  if pool.driver[1] or not pool.poller then return end
+  if pool.driver[1] or pool.closed or not pool.poller then return end
   pool.driver[1] = coroutine.running()
   local _ <close> = pool.driving
   turn(pool, pool.poller:wait(0))
