@@ -119,6 +119,20 @@ describe("a pool under a loop", function()
     assert.equal(0, pool:stat().pending)
   end)
 
+  it("gives the places of a call that was given up to those that wait", function()
+    local pool <close> = ipc.pool { workers = 2 }
+    local loop <close> = ipc.loop.new()
+    local futures = { pool:submit(ipc.sleep, 1000), pool:submit(ipc.sleep, 1000) }
+    local result
+    loop:wrap(function() result = pool:map(slowly, { 1, 2, 3 }, 60) end)
+    loop:wrap(function()
+      ipc.sleep(0.01)
+      for _, future in ipairs(futures) do assert.is_true(future:cancel()) end
+    end)
+    loop:run()
+    assert.same({ 1, 2, 3 }, result)
+  end)
+
   it("gives each its own timeout", function()
     local pool <close> = ipc.pool { workers = 2 }
     local loop <close> = ipc.loop.new()

@@ -133,6 +133,8 @@ function run.leave(pool, call)
     for _, chunk in ipairs(w.chunks) do mine = mine and chunk.call == call end
     if mine then crew.remove(pool, w) end
   end
+  -- who waits for all has to give out their places
+  if pool.driver[1] and pool.poller and not pool.closed then pool.poller:wake() end
 end
 
 -- ---- waiting ----
