@@ -124,7 +124,9 @@ benches[#benches + 1] = { "broker 1 to 1, 128 B, TCP", function(name)
 end }
 
 local tools = { lua = lua, median = median, rounds_of = rounds_of, ratio_of = ratio_of, report = report }
-for _, bench in ipairs(require "ipc"(tools)) do benches[#benches + 1] = bench end
+for _, file in ipairs { "ipc", "pool" } do
+  for _, bench in ipairs(require(file)(tools)) do benches[#benches + 1] = bench end
+end
 
 local function wanted(name)
   if #arg == 0 then return true end

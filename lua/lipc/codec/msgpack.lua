@@ -18,11 +18,12 @@ local function load_library()
     if type(loader) == "function" then return loader("MessagePack", extra) end
   end
   local path = package.searchpath("MessagePack", DEBIAN)
-  local loader = path and loadfile(path)
-  if not loader then
+  if not path then
     error("lipc.codec needs the Lua module MessagePack (Debian package lua-messagepack, "
       .. "or `luarocks install lua-messagepack`)", 0)
   end
+  local loader, message = loadfile(path)
+  if not loader then error(message, 0) end
   return loader("MessagePack", path)
 end
 
