@@ -5,9 +5,9 @@ local Call = {}
 Call.__index = Call
 
 local TARGET = 0.01       -- seconds that a chunk should take
-local LEAST = 0.0005      -- less is not worth the messages
-local GROWTH = 16         -- no chunk has more items than so many times the last one
-local MANY = 5000         -- items in a chunk: more gain nothing
+local LEAST = 0.001       -- less is not worth the messages
+local GROWTH = 64         -- no chunk has more items than so many times the last one
+local MANY = 7000         -- items in a chunk: more gain nothing
 local MOST = 1 << 20      -- bytes in a chunk of several items
 local PREFETCH = 0.02     -- a worker gets a second chunk ahead when one takes less
 

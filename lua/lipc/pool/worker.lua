@@ -6,7 +6,7 @@ local msgpack = require "lipc.codec.msgpack"
 
 local now, tpack, tunpack, move = ipc.now, table.pack, table.unpack, table.move
 
-local KEPT = 5000 -- places in the table of results, which is used again unless it holds something large
+local KEPT = 7000 -- places in the table of results, which is used again unless it holds something large
 
 local function send(socket, chunk, n, what, layout, body, seconds)
   local head = frame.head(#body, chunk, 0, n, what, layout, seconds)
