@@ -73,6 +73,6 @@ describe("start = \"spawn\"", function()
     local wrong <close> = ipc.pool { workers = 2, start = "spawn", module = "my.work", lua = "true" }
     r, message = wrong:map("double", { 1 })
     assert.is_nil(r)
-    assert.matches("^pool%.map: 10 workers in a row ended before they were ready", message)
+    assert.matches("^pool%.map: 100 workers in a row ended before they were ready", message)
   end)
 end)

@@ -7,7 +7,7 @@ local msgpack = require "lipc.codec.msgpack"
 local READ = 1 << 18   -- bytes taken from a socket at once
 local WRITE = 1 << 16  -- bytes of a long string given to it at once
 local DYING = 2        -- seconds that a worker gets whose socket has closed
-local STILLBORN = 10   -- so many workers in a row that did not live to be ready: it is no accident
+local STILLBORN = 100  -- so many workers in a row that did not live to be ready: it is no accident
 
 local crew = {}
 

@@ -100,7 +100,6 @@ end
 
 -- Deals with what the poller found, and gives out what can be.
 local function turn(pool, n)
-  if pool.busy and not pool.driver[1] then start_over(pool) end
   pool.busy = true
   if n then crew.dispatch(pool, n) end
   schedule(pool)
@@ -110,6 +109,7 @@ end
 -- ---- beginning and end of a call ----
 
 function run.begin(pool, call)
+  if pool.busy and not pool.driver[1] then start_over(pool) end -- before this call is one of those that fail
   pool.ncalls = pool.ncalls + 1
   call.key = pool.ncalls
   pool.calls[#pool.calls + 1] = call
@@ -164,6 +164,7 @@ local Driving = {
 }
 
 local function drive(pool, call, ready, deadline)
+  if pool.busy then start_over(pool) end
   pool.driver[1] = coroutine.running()
   local _ <close> = pool.driving
   local tried
@@ -231,6 +232,7 @@ end
 -- Lets go on what can without waiting.
 function run.pump(pool)
   if pool.driver[1] or pool.closed or not pool.poller then return end
+  if pool.busy then start_over(pool) end
   pool.driver[1] = coroutine.running()
   local _ <close> = pool.driving
   turn(pool, pool.poller:wait(0))
