@@ -311,6 +311,8 @@ local function settle(pool, w, status)
     pool.stillborn = pool.stillborn + 1
     if w.failed then
       crew.fail_all(pool, w.failed.text, "ERROR", w.failed)
+    elseif code == "ERROR" then -- no accident: the next would end so too
+      crew.fail_all(pool, why, code)
     elseif pool.stillborn >= STILLBORN then
       pool.stillborn = 0
       crew.fail_all(pool, ("%d workers in a row ended before they were ready; the last: %s"):format(STILLBORN, why), code)
