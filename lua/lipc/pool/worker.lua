@@ -89,11 +89,13 @@ local function work(socket, find, lists, results, length, id, n, what, layout)
   if #bytes < length then return false end
   local name, at = nil, 1
   if id == 0 then name, at = string.unpack("s4", bytes) end
-  local items, first = {}, 0
+  local items
+  local first = 0
   if layout == "i" then
-    items, first = frame.referred(bytes, at)
-    items, first = lists[items], first - 1
+    local key, from = frame.referred(bytes, at)
+    items, first = lists[key], from - 1
   else
+    items = frame.room(n)
     frame.unpack_list(layout, bytes, at, length, items, 1, n)
   end
   local found, fn = pcall(find, id, name)
