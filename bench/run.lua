@@ -124,7 +124,7 @@ benches[#benches + 1] = { "broker 1 to 1, 128 B, TCP", function(name)
 end }
 
 local tools = { lua = lua, median = median, rounds_of = rounds_of, ratio_of = ratio_of, report = report }
-for _, part in ipairs { "ipc", "map", "view", "sync", "shared" } do
+for _, part in ipairs { "ipc", "map", "view", "sync", "shared", "pool" } do
   for _, bench in ipairs(require(part)(tools)) do benches[#benches + 1] = bench end
 end
 

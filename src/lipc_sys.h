@@ -477,6 +477,9 @@ int lipcsys_openfile (const char *path, const char *mode, int *ret_fd);
 int lipcsys_setnonblock (int fd, bool on);
 bool lipcsys_isatty (int fd);
 
+/* The width of a terminal in characters, 0 when it does not know; -ENOTTY.  -- see ioctl_tty(2) TIOCGWINSZ */
+int lipcsys_columns (int fd, int *ret_columns);
+
 /* ---- what there is ---- */
 
 #define LIPC_MAXFEATURES 32

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -258,6 +259,13 @@ int lipcsys_setnonblock (int fd, bool on) {
 }
 
 bool lipcsys_isatty (int fd) { return isatty(fd) == 1; }
+
+int lipcsys_columns (int fd, int *ret_columns) {
+  struct winsize size;
+  if (!lipcsys_isatty(fd)) return -ENOTTY;
+  *ret_columns = ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+  return 0;
+}
 
 /* ---- before and after a forked child ---- */
 

@@ -12,6 +12,9 @@ local in_lua = {
   client = "lipc.client",
   shared = "lipc.shared",
   sync = "lipc.sync",
+  codec = "lipc.codec",
+  pool = "lipc.pool",
+  progress = "lipc.progress",
 }
 
 -- Single functions of such a file.

@@ -32,6 +32,9 @@
 ---@field process lipc.process.module
 ---@field broker lipc.broker.module
 ---@field client lipc.client.module
+---@field codec lipc.codec.module
+---@field pool lipc.pool.module
+---@field progress lipc.progress.module
 local ipc = {}
 
 --- Connects to a message broker; the same as `ipc.client.connect`.
