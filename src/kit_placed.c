@@ -70,7 +70,7 @@ int lipc_sync_fail (lua_State *L, const char *op, const char *object, int err,
   char note[128];
   if (err == -ENOENT)
     snprintf(note, sizeof note, "zeros, no %s: the option 'create' makes one", what->name);
-  else if (err == -EEXIST) snprintf(note, sizeof note, "there is a %s already", what->name);
+  else if (err == -EEXIST) snprintf(note, sizeof note, "there already: %s", what->name);
   else if (err == -ETIMEDOUT)
     snprintf(note, sizeof note, "another process does not finish making it");
   else if (err == -EPROTO && h != NULL) {
@@ -80,12 +80,12 @@ int lipc_sync_fail (lua_State *L, const char *op, const char *object, int err,
     if (magic != MAGIC || kind == 0 || kind >= sizeof kinds / sizeof kinds[0])
       snprintf(note, sizeof note, "what is there is no %s, and no zeros", what->name);
     else if (kind != (uint32_t)what->kind)
-      snprintf(note, sizeof note, "a %s is there", kinds[kind]);
+      snprintf(note, sizeof note, "another kind is there: %s", kinds[kind]);
     else if (version != what->version)
-      snprintf(note, sizeof note, "a %s of layout %u is there, this lipc knows %u", what->name,
+      snprintf(note, sizeof note, "%s of layout %u is there, this lipc knows %u", what->name,
                (unsigned)version, (unsigned)what->version);
     else
-      snprintf(note, sizeof note, "a %s of %llu bytes is there, %llu expected", what->name,
+      snprintf(note, sizeof note, "%s of %llu bytes is there, %llu expected", what->name,
                (unsigned long long)size, (unsigned long long)room);
   } else {
     return lipc_fail(L, op, object, err);
