@@ -61,8 +61,9 @@ int lipc_sync_make (struct lipc_sync_header *h, const struct lipc_sync_what *wha
   return r;
 }
 
-static const char *const kinds[] = {"",          "mutex", "cond",  "rwlock", "barrier", "once",
-                                    "semaphore", "value", "array", "struct", "dict"};
+static const char *const kinds[] = {"",          "a mutex",  "a cond",      "a rwlock",
+                                    "a barrier", "a once",   "a semaphore", "a value",
+                                    "an array",  "a struct", "a dict"};
 
 int lipc_sync_fail (lua_State *L, const char *op, const char *object, int err,
                     const struct lipc_sync_header *h, const struct lipc_sync_what *what,
@@ -70,7 +71,7 @@ int lipc_sync_fail (lua_State *L, const char *op, const char *object, int err,
   char note[128];
   if (err == -ENOENT)
     snprintf(note, sizeof note, "zeros, no %s: the option 'create' makes one", what->name);
-  else if (err == -EEXIST) snprintf(note, sizeof note, "there already: %s", what->name);
+  else if (err == -EEXIST) snprintf(note, sizeof note, "there is %s already", kinds[what->kind]);
   else if (err == -ETIMEDOUT)
     snprintf(note, sizeof note, "another process does not finish making it");
   else if (err == -EPROTO && h != NULL) {
@@ -79,13 +80,12 @@ int lipc_sync_fail (lua_State *L, const char *op, const char *object, int err,
     uint64_t size = lipc_get(&h->size);
     if (magic != MAGIC || kind == 0 || kind >= sizeof kinds / sizeof kinds[0])
       snprintf(note, sizeof note, "what is there is no %s, and no zeros", what->name);
-    else if (kind != (uint32_t)what->kind)
-      snprintf(note, sizeof note, "another kind is there: %s", kinds[kind]);
+    else if (kind != (uint32_t)what->kind) snprintf(note, sizeof note, "%s is there", kinds[kind]);
     else if (version != what->version)
-      snprintf(note, sizeof note, "%s of layout %u is there, this lipc knows %u", what->name,
+      snprintf(note, sizeof note, "%s of layout %u is there, this lipc knows %u", kinds[what->kind],
                (unsigned)version, (unsigned)what->version);
     else
-      snprintf(note, sizeof note, "%s of %llu bytes is there, %llu expected", what->name,
+      snprintf(note, sizeof note, "%s of %llu bytes is there, %llu expected", kinds[what->kind],
                (unsigned long long)size, (unsigned long long)room);
   } else {
     return lipc_fail(L, op, object, err);
