@@ -225,7 +225,7 @@ describe("proto.nats_session", function ()
 
   it("asks before it delivers to a wildcard, when it is told to", function ()
     server = nats_server.new {
-      authenticate = function () return { deliver = function (text) return text ~= "a.secret" end } end,
+      authenticate = function () return { filter = function () return function (text) return text ~= "a.secret" end end } end,
     }
     local session, publisher = open "SUB a.* 1\r\nSUB a.* g 2\r\n", open()
     publisher:feed(message("a.secret", "no") .. message("a.open", "yes"))

@@ -1,5 +1,4 @@
--- credentials.lua - who may connect to a broker; internal.  Over TCP a client shows a token, or a user and a password; on the
--- Unix socket the kernel says who it is.  A token that nobody gave is made up and lies in a file of mode 0600.
+-- credentials.lua - what a broker makes up where nothing was given: a token for TCP, which lies in a file of mode 0600; internal.
 -- SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
@@ -25,32 +24,6 @@ function credentials.random(bytes)
   file:close()
   if not data or #data < bytes then return nil, "/dev/urandom: cannot be read", "EIO" end
   return (data:gsub(".", function (c) return ("%02x"):format(c:byte()) end))
-end
-
--- Takes as long for a near miss as for a far one.
-local function equal(a, b)
-  if type(a) ~= "string" then return false end
-  local difference = #a ~ #b
-  for i = 1, #b do
-    difference = difference | ((a:byte(i) or 0) ~ b:byte(i))
-  end
-  return difference == 0
-end
-
----The function that the server asks at CONNECT; nil when there are no credentials to check.
----@param options table
----@return function?
-function credentials.checker(options)
-  local token, user, pass = options.token, options.user, options.pass or ""
-  if not token and not user then return nil end
-  return function (session, given)
-    local ok = session.trusted
-      or token and equal(given.auth_token, token)
-      or user and equal(given.user, user) and equal(given.pass or "", pass)
-    if not ok then return false end
-    session.authorized = true
-    return true
-  end
 end
 
 ---The user that this process runs as, as the kernel tells it to peers.
