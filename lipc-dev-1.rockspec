@@ -106,6 +106,7 @@ build = {
     ["lipc.broker.config"] = "lua/lipc/broker/config.lua",
     ["lipc.broker.connection"] = "lua/lipc/broker/connection.lua",
     ["lipc.broker.credentials"] = "lua/lipc/broker/credentials.lua",
+    ["lipc.broker.file"] = "lua/lipc/broker/file.lua",
     ["lipc.broker.listener"] = "lua/lipc/broker/listener.lua",
     ["lipc.broker.log"] = "lua/lipc/broker/log.lua",
     ["lipc.broker.options"] = "lua/lipc/broker/options.lua",

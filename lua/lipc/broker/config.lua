@@ -1,30 +1,19 @@
 -- config.lua - the configuration file of a broker: a Lua file that returns a table of options, or assigns them to names;
 -- internal.  It runs with nothing in reach but what it assigns itself: no library, no globals.    SPDX-License-Identifier: MIT
 
--- The numbers are the same on all systems.
-local ERRNO = { [2] = "ENOENT", [12] = "ENOMEM", [13] = "EACCES", [21] = "EISDIR", [23] = "ENFILE", [24] = "EMFILE" }
+local read = require("lipc.broker.file").read
 
 -- A file that does not end must not keep the broker from starting for ever: so many instructions of Lua are plenty.
 local MOST_INSTRUCTIONS = 10000000
 
 local config = {}
 
-local function slurp(path)
-  local file, message, errno = io.open(path, "rb")
-  if not file then return nil, message, ERRNO[errno] or "EIO" end
-  local text
-  text, message, errno = file:read "a"
-  file:close()
-  if not text then return nil, path .. ": " .. message, ERRNO[errno] or "EIO" end
-  return text
-end
-
 -- In a coroutine, whose hook is not the caller's.
-local function run(chunk)
+local function run(chunk, path)
   local task = coroutine.create(chunk)
-  debug.sethook(task, function () error("it does not end", 0) end, "", MOST_INSTRUCTIONS)
+  debug.sethook(task, function () error(path .. ": it does not end", 0) end, "", MOST_INSTRUCTIONS)
   local ok, result = coroutine.resume(task)
-  if ok and coroutine.status(task) ~= "dead" then ok, result = false, "it yields" end
+  if ok and coroutine.status(task) ~= "dead" then ok, result = false, path .. ": it yields" end
   return ok, result
 end
 
@@ -32,7 +21,7 @@ end
 ---@param name string  of the function that was called, for messages
 ---@return table? options, string? message, string? code
 function config.load(path, name)
-  local text, message, code = slurp(path)
+  local text, message, code = read(path)
   if not text then return nil, ("broker.%s %s"):format(name, message), code end
   text = text:gsub("^#[^\n]*", "")
   local environment = {}
@@ -40,7 +29,7 @@ function config.load(path, name)
   local result
   if chunk then
     local ok
-    ok, result = run(chunk)
+    ok, result = run(chunk, path)
     if not ok then problem = tostring(result) end
   end
   if problem then return nil, ("broker.%s %s"):format(name, problem), "EINVAL" end

@@ -2,27 +2,16 @@
 -- SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local file = require "lipc.broker.file"
 
 local credentials = {}
-
--- What io.open has to say, with the name of its errno where that is of interest: the numbers are the same on all systems.
-local ERRNO = { [2] = "ENOENT", [12] = "ENOMEM", [13] = "EACCES", [23] = "ENFILE", [24] = "EMFILE" }
-
-local function open(path, mode)
-  local file, message, errno = io.open(path, mode)
-  if file then return file end
-  return nil, message, ERRNO[errno] or "EIO"
-end
 
 ---So many bytes from the kernel's random numbers, in hexadecimal digits.
 ---@param bytes integer
 ---@return string? digits, string? message, string? code
 function credentials.random(bytes)
-  local file, message, code = open("/dev/urandom", "rb")
-  if not file then return nil, message, code end
-  local data = file:read(bytes)
-  file:close()
-  if not data or #data < bytes then return nil, "/dev/urandom: cannot be read", "EIO" end
+  local data, message, code = file.read("/dev/urandom", bytes)
+  if not data then return nil, message, code end
   return (data:gsub(".", function (c) return ("%02x"):format(c:byte()) end))
 end
 
@@ -46,13 +35,11 @@ end
 function credentials.save(path, token)
   local made, temporary = pcall(os.tmpname) -- by mkstemp(3): mode 0600
   if not made then return nil, "broker.listen " .. path .. ": " .. temporary, "EIO" end
-  local file, message, code = open(temporary, "w")
-  if not file then
+  local written, message, code = file.write(temporary, token, "\n")
+  if not written then
     os.remove(temporary)
     return nil, "broker.listen " .. message, code
   end
-  file:write(token, "\n")
-  file:close()
   if os.rename(temporary, path) then return true end
   -- another file system
   local process

@@ -2,25 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
-
--- Writes the number of this process to a file, and removes it at the end where it is still ours.
-local function write_pid(path)
-  local file, message = io.open(path, "w")
-  if not file then return nil, "broker.run " .. message, "EIO" end
-  local ok
-  ok, message = file:write(ipc.signal.getpid(), "\n")
-  file:close()
-  if not ok then return nil, "broker.run " .. path .. ": " .. message, "EIO" end
-  return true
-end
-
-local function remove_pid(path)
-  local file = io.open(path)
-  if not file then return end
-  local pid = file:read "n"
-  file:close()
-  if pid == ipc.signal.getpid() then os.remove(path) end
-end
+local file = require "lipc.broker.file"
 
 -- The callback of a signal may come while the loop sleeps: it notes what is wanted, and a descriptor wakes the task that does
 -- it.  -> registrations, or nil, message, code
@@ -51,6 +33,30 @@ local function take_signals(broker, loop, waker)
   return registrations
 end
 
+-- Takes the signals and writes the file with the number of the process.  -> what takes both back, or nil, message, code
+local function surround(broker, loop)
+  local waker, message, code = ipc.eventfd.open()
+  if not waker then return nil, message, code end
+  broker.closers[#broker.closers + 1] = waker
+  local registrations
+  registrations, message, code = take_signals(broker, loop, waker)
+  if not registrations then return nil, message, code end
+  local pid_file, written = broker.options.pid_file, nil
+  local function undo()
+    for _, one in ipairs(registrations) do one:close() end
+    -- another process may have written its own there
+    if written and tonumber(file.read(pid_file) or "") == ipc.signal.getpid() then os.remove(pid_file) end
+  end
+  if pid_file then
+    written, message, code = file.write(pid_file, ipc.signal.getpid(), "\n")
+    if not written then
+      undo()
+      return nil, "broker.run " .. message, code
+    end
+  end
+  return undo
+end
+
 ---Serves until told to stop.
 ---@param broker lipc.broker
 ---@param listening? fun(broker: lipc.broker, loop: lipc.loop)  clients can connect now
@@ -60,26 +66,19 @@ local function serve(broker, listening)
   if not loop then return nil, problem, why end
   local ok, message, code = broker:wrap(loop)
   if not ok then return nil, message, code end
-  local waker, registrations
-  waker, message, code = ipc.eventfd.open()
-  if waker then
-    broker.closers[1] = waker
-    registrations, message, code = take_signals(broker, loop, waker)
+  local undo
+  undo, message, code = surround(broker, loop)
+  if not undo then
+    broker:stop()
+    return nil, message, code
   end
-  local pid_file = broker.options.pid_file
-  local written = registrations and pid_file
-  if written then written, message, code = write_pid(pid_file) end
-  local run = true
-  if registrations and not code then
-    run, problem = xpcall(function ()
-      if listening then listening(broker, loop) end
-      loop:run()
-    end, debug.traceback)
-  end
+  local run
+  run, problem = xpcall(function ()
+    if listening then listening(broker, loop) end
+    loop:run()
+  end, debug.traceback)
   broker:stop()
-  for _, registration in ipairs(registrations or {}) do registration:close() end
-  if written then remove_pid(pid_file) end
-  if code then return nil, message, code end
+  undo()
   if not run then error(problem, 0) end
   return true
 end
