@@ -8,9 +8,9 @@ local nats = {}
 -- Generous: nothing below takes long unless it is broken.
 local SECONDS = 30
 
--- start([configuration]) -> server: Debian's nats-server on a free port of the loopback, when it is ready.
+-- start([configuration[, port]]) -> server: Debian's nats-server on the loopback, on a free port unless said, when it is ready.
 --   server.port, server.url, server:drain(), server:reload(configuration), server:stop()
-function nats.start(configuration)
+function nats.start(configuration, port)
   local path = names.path ".conf"
   local function configure(text)
     local file = assert(io.open(path, "w"))
@@ -19,7 +19,7 @@ function nats.start(configuration)
   end
   configure(configuration)
   local process = assert(ipc.process.spawn {
-    "nats-server", "-a", "127.0.0.1", "-p", "-1", "-c", path, stdin = "null", stdout = "null", stderr = "pipe",
+    "nats-server", "-a", "127.0.0.1", "-p", tostring(port or -1), "-c", path, stdin = "null", stdout = "null", stderr = "pipe",
     pdeathsig = "SIGKILL",
   })
   local log = process.stderr:settimeout(SECONDS)
