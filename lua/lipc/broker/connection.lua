@@ -3,6 +3,7 @@
 -- what it is sent.    SPDX-License-Identifier: MIT
 
 local now = require("lipc").now
+local quote = require("lipc.broker.log").quote
 
 local READ_SIZE = 65536
 local WRITE_SIZE = 65536
@@ -18,21 +19,40 @@ local LAST_WORD_BYTES = 4 << 20
 local Connection = {}
 Connection.__index = Connection
 
-local function new(broker, socket, session)
+local function new(broker, socket, session, peer)
   local self = setmetatable({
     broker = broker,
     loop = broker.loop,
     socket = socket,
     fd = socket:fd(),
     session = session,
-    write_deadline = broker.options.write_deadline,
+    peer = peer,
   }, Connection)
   session.connection = self
+  broker.log.debug("%s - Client connection created", self)
   socket:settimeout(0)
   -- By this the socket knows that somebody waits for its descriptor, and tells when it is closed.
   self.loop.poller:add(socket, "r")
   self.loop.poller:add(self.fd, "r")
   return self
+end
+
+---Who it is, in the log.
+function Connection:__tostring()
+  local peer = self.peer
+  local who = peer.ip and ("%s:%d"):format(peer.ip, peer.port) or ("user %s:process %s"):format(peer.uid, peer.pid)
+  return ("%s - cid:%d"):format(who, self.session.id)
+end
+
+---The session has ended.
+function Connection:ended(reason)
+  local log = self.broker.log
+  if reason == "Slow Consumer" or reason == "Authorization Violation" then
+    log.warn("%s - %s", self, reason)
+  else
+    log.debug("%s - Client connection closed: %s", self, reason)
+  end
+  self:wake()
 end
 
 -- Writing
@@ -43,6 +63,8 @@ function Connection:flush()
   local session = self.session
   local data = session:take()
   if data == "" then return end
+  local trace = self.broker.log.trace
+  if trace then trace("%s - ->> [%s]", self, quote(data)) end
   if self.broken then
     session:wrote(#data)
     return
@@ -99,7 +121,7 @@ end
 -- The task that writes what the client was too slow for.
 function Connection:write_rest()
   local session, socket, wait = self.session, self.socket, self.loop.wait
-  local deadline = now() + self.write_deadline
+  local deadline = now() + self.broker.options.write_deadline
   while not self.closed do
     local rest, offset = self.rest, self.offset
     if offset == #rest then
@@ -155,8 +177,10 @@ local function read(self)
       if session.closing or self.closed then break end
       local data, message, code = socket:readsome(READ_SIZE, 0)
       if data then
+        local trace = broker.log.trace
+        if trace then trace("%s - <<- [%s]", self, quote(data)) end
         session:feed(data)
-        if deadline and session.authorized then deadline = nil end
+        if deadline and not session.waiting then deadline = nil end
         if server.dirty_count > 0 then broker:_kick() end
       elseif code ~= "ETIMEDOUT" then
         self.broken = message

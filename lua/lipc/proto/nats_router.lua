@@ -85,6 +85,7 @@ local function give(message, list, i)
   local headers = message.header_size and to.headers
   local tail = message.tail
   if message.header_size and not headers then tail = plain_tail(message) end
+  if message.reply and to.replies then to:expect_answer(message.reply) end
   to:send(heads_of(list, headers, message.subject)[i], tail)
   if to.pending > to.notice then to:lag(message.from) end
   if received == subscription.max then to:expire(subscription) end
