@@ -28,6 +28,7 @@ build = {
   modules = {
     ["lipc.core"] = {
       sources = {
+        "src/admin.c",
         "src/core.c",
         "src/eventfd.c",
         "src/fifo.c",
@@ -61,6 +62,7 @@ build = {
         "src/socket_msg.c",
         "src/socket_open.c",
         "src/socket_opt.c",
+        "src/sys_admin.c",
         "src/sys_bounded.c",
         "src/sys_child.c",
         "src/sys_errors.c",
@@ -75,6 +77,7 @@ build = {
         "src/sys_mqueue.c",
         "src/sys_poll.c",
         "src/sys_posix.c",
+        "src/sys_proc.c",
         "src/sys_process.c",
         "src/sys_resolve.c",
         "src/sys_semaphore.c",
@@ -100,6 +103,7 @@ build = {
     },
     ["lipc.adapter.cqueues"] = "lua/lipc/adapter/cqueues.lua",
     ["lipc.adapter.luv"] = "lua/lipc/adapter/luv.lua",
+    ["lipc.admin"] = "lua/lipc/admin.lua",
     ["lipc.broker"] = "lua/lipc/broker.lua",
     ["lipc.broker.access"] = "lua/lipc/broker/access.lua",
     ["lipc.broker.child"] = "lua/lipc/broker/child.lua",
@@ -128,6 +132,7 @@ build = {
     ["lipc.loop.waiting"] = "lua/lipc/loop/waiting.lua",
     ["lipc.meta.adapter_cqueues"] = "lua/lipc/meta/adapter_cqueues.lua",
     ["lipc.meta.adapter_luv"] = "lua/lipc/meta/adapter_luv.lua",
+    ["lipc.meta.admin"] = "lua/lipc/meta/admin.lua",
     ["lipc.meta.broker"] = "lua/lipc/meta/broker.lua",
     ["lipc.meta.client"] = "lua/lipc/meta/client.lua",
     ["lipc.meta.eventfd"] = "lua/lipc/meta/eventfd.lua",
