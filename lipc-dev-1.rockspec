@@ -17,6 +17,7 @@ supported_platforms = { "unix" }
 dependencies = {
   "lua >= 5.4, < 5.5",
   "dkjson >= 2.5",
+  "argparse >= 0.7", -- of the command lipc alone
 }
 test_dependencies = {
   "busted >= 2.1",
@@ -113,8 +114,24 @@ build = {
     ["lipc.broker.file"] = "lua/lipc/broker/file.lua",
     ["lipc.broker.listener"] = "lua/lipc/broker/listener.lua",
     ["lipc.broker.log"] = "lua/lipc/broker/log.lua",
+    ["lipc.broker.monitor"] = "lua/lipc/broker/monitor.lua",
     ["lipc.broker.options"] = "lua/lipc/broker/options.lua",
     ["lipc.broker.serve"] = "lua/lipc/broker/serve.lua",
+    ["lipc.cli.bench"] = "lua/lipc/cli/bench.lua",
+    ["lipc.cli.broker"] = "lua/lipc/cli/broker.lua",
+    ["lipc.cli.connect"] = "lua/lipc/cli/connect.lua",
+    ["lipc.cli.failure"] = "lua/lipc/cli/failure.lua",
+    ["lipc.cli.ls"] = "lua/lipc/cli/ls.lua",
+    ["lipc.cli.main"] = "lua/lipc/cli/main.lua",
+    ["lipc.cli.printer"] = "lua/lipc/cli/printer.lua",
+    ["lipc.cli.progress"] = "lua/lipc/cli/progress.lua",
+    ["lipc.cli.pub"] = "lua/lipc/cli/pub.lua",
+    ["lipc.cli.reply"] = "lua/lipc/cli/reply.lua",
+    ["lipc.cli.request"] = "lua/lipc/cli/request.lua",
+    ["lipc.cli.rm"] = "lua/lipc/cli/rm.lua",
+    ["lipc.cli.sub"] = "lua/lipc/cli/sub.lua",
+    ["lipc.cli.terminal"] = "lua/lipc/cli/terminal.lua",
+    ["lipc.cli.top"] = "lua/lipc/cli/top.lua",
     ["lipc.client"] = "lua/lipc/client.lua",
     ["lipc.client.check"] = "lua/lipc/client/check.lua",
     ["lipc.client.connection"] = "lua/lipc/client/connection.lua",
@@ -173,5 +190,6 @@ build = {
     ["lipc.proto.subject"] = "lua/lipc/proto/subject.lua",
     ["lipc.proto.sublist"] = "lua/lipc/proto/sublist.lua",
   },
+  install = { bin = { lipc = "lua/lipc/cli/lipc" } },
   copy_directories = { "doc", "examples" },
 }

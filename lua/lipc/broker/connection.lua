@@ -27,6 +27,10 @@ local function new(broker, socket, session, peer)
     fd = socket:fd(),
     session = session,
     peer = peer,
+    began = now(),
+    messages_in = 0,
+    bytes_in = 0,
+    bytes_out = 0,
   }, Connection)
   session.connection = self
   broker.log.debug("%s - Client connection created", self)
@@ -55,6 +59,12 @@ function Connection:ended(reason)
   self:wake()
 end
 
+---@param what "bytes_in"|"bytes_out"
+function Connection:count(what, bytes)
+  local broker = self.broker
+  self[what], broker[what] = self[what] + bytes, broker[what] + bytes
+end
+
 -- Writing
 
 ---Writes what the session has to say, as much as goes without waiting.
@@ -63,6 +73,7 @@ function Connection:flush()
   local session = self.session
   local data = session:take()
   if data == "" then return end
+  self:count("bytes_out", #data)
   local trace = self.broker.log.trace
   if trace then trace("%s - ->> [%s]", self, quote(data)) end
   if self.broken then
@@ -179,7 +190,10 @@ local function read(self)
       if data then
         local trace = broker.log.trace
         if trace then trace("%s - <<- [%s]", self, quote(data)) end
+        self:count("bytes_in", #data)
+        local before = server.messages_in
         session:feed(data)
+        self.messages_in = self.messages_in + server.messages_in - before
         if deadline and not session.waiting then deadline = nil end
         if server.dirty_count > 0 then broker:_kick() end
       elseif code ~= "ETIMEDOUT" then
