@@ -56,7 +56,7 @@ COMPILE = $(CC) -std=gnu11 $(WARNINGS) -fPIC -pthread -I$(LUA_INCDIR)
 # look for each without asking apt.  nats-server is unpacked under build/, never installed; natsjs is
 # the npm package nats, by npm below build/
 DEPS_BUILD = libc6-dev lua5.4 liblua5.4-dev
-DEPS_DEMO = $(DEPS_BUILD) lua-dkjson
+DEPS_DEMO = $(DEPS_BUILD) lua-dkjson lua-argparse
 DEPS_TEST = $(DEPS_DEMO) lua-busted lua-filesystem lua-cqueues lua-luv nats-server libnats-dev \
 	socat python3 python3-sysv-ipc strace procps util-linux coreutils nodejs npm natsjs
 DEPS_LINT = $(DEPS_DEMO) lua-check clang-format cppcheck binutils

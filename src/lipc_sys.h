@@ -490,6 +490,7 @@ int lipcsys_uname (char *release, char *machine, size_t size);
 
 #pragma GCC visibility pop
 
+#include "sys_admin.h"
 #include "sys_ipc.h"
 #include "sys_mem.h"
 #include "sys_signal.h"

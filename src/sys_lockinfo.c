@@ -18,50 +18,6 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
-/* ---- a file of /proc, line by line ---- */
-
-struct lines {
-  int fd;
-  size_t pos, end;
-  bool cut; /* the rest of a line that was too long comes next */
-  char buf[1024];
-};
-
-static int open_lines (struct lines *s, const char *path) {
-  s->pos = s->end = 0;
-  s->cut = false;
-  s->fd = open(path, O_RDONLY | O_CLOEXEC);
-  return s->fd < 0 ? -errno : 0;
-}
-
-/* The next line, at most so much of it as there is room for; NULL at the end. */
-static char *next_line (struct lines *s) {
-  for (;;) {
-    char *line = s->buf + s->pos, *nl = memchr(line, '\n', s->end - s->pos);
-    bool rest = s->cut;
-    if (nl != NULL) {
-      *nl = '\0';
-      s->pos = (size_t)(nl - s->buf) + 1;
-      s->cut = false;
-      if (rest) continue;
-      return line;
-    }
-    if (s->pos == 0 && s->end == sizeof s->buf - 1) {
-      s->buf[s->end] = '\0';
-      s->pos = s->end = 0;
-      s->cut = true;
-      if (rest) continue;
-      return s->buf;
-    }
-    memmove(s->buf, line, s->end - s->pos);
-    s->end -= s->pos;
-    s->pos = 0;
-    ssize_t n = read(s->fd, s->buf + s->end, sizeof s->buf - 1 - s->end);
-    if (n <= 0) return NULL;
-    s->end += (size_t)n;
-  }
-}
-
 /* ---- locks as /proc shows them ---- */
 
 /* What the kernel calls a file there: the device of its file system, which is not always st_dev. */
@@ -101,27 +57,27 @@ static bool same_file (const struct key *a, const struct key *b) {
 }
 
 /* The next lock of a file, in a fdinfo file or /proc/locks. */
-static bool next_entry (struct lines *s, const struct key *key, struct entry *ret_entry) {
+static bool next_entry (struct lipcsys_lines *s, const struct key *key, struct entry *ret_entry) {
   char *line;
-  while ((line = next_line(s)) != NULL) {
+  while ((line = lipcsys_nextline(s)) != NULL) {
     if (strncmp(line, "lock:\t", 6) == 0) line += 6;
     if (parse(line, ret_entry) && (key == NULL || same_file(&ret_entry->key, key))) return true;
   }
   return false;
 }
 
-static int open_fdinfo (struct lines *s, const char *pid, const char *fd) {
+static int open_fdinfo (struct lipcsys_lines *s, const char *pid, const char *fd) {
   char path[80];
   snprintf(path, sizeof path, "/proc/%.20s/fdinfo/%.20s", pid, fd);
-  return open_lines(s, path);
+  return lipcsys_openlines(s, path);
 }
 
 static int mount_of (const char *fd) {
-  struct lines s;
+  struct lipcsys_lines s;
   char *line;
   int id = -1;
   if (open_fdinfo(&s, "self", fd) < 0) return -1;
-  while (id < 0 && (line = next_line(&s)) != NULL)
+  while (id < 0 && (line = lipcsys_nextline(&s)) != NULL)
     if (sscanf(line, "mnt_id: %d", &id) != 1) id = -1;
   close(s.fd);
   return id;
@@ -129,13 +85,13 @@ static int mount_of (const char *fd) {
 
 static int key_of (int fd, const char *fdname, struct key *ret_key) {
   struct stat st;
-  struct lines s;
+  struct lipcsys_lines s;
   char *line;
   int id, mount;
   if (fstat(fd, &st) < 0) return -errno;
   *ret_key = (struct key){major(st.st_dev), minor(st.st_dev), st.st_ino};
-  if ((mount = mount_of(fdname)) < 0 || open_lines(&s, "/proc/self/mountinfo") < 0) return 0;
-  while ((line = next_line(&s)) != NULL) {
+  if ((mount = mount_of(fdname)) < 0 || lipcsys_openlines(&s, "/proc/self/mountinfo") < 0) return 0;
+  while ((line = lipcsys_nextline(&s)) != NULL) {
     unsigned ma, mi;
     if (sscanf(line, "%d %*d %u:%u", &id, &ma, &mi) != 3 || id != mount) continue;
     ret_key->major = ma;
@@ -148,7 +104,7 @@ static int key_of (int fd, const char *fdname, struct key *ret_key) {
 
 int lipcsys_ownlock (int fd) {
   char name[16];
-  struct lines s;
+  struct lipcsys_lines s;
   struct entry e;
   int mode = LIPC_LK_NONE;
   snprintf(name, sizeof name, "%d", fd);
@@ -173,7 +129,7 @@ static bool is_ours (long pid, int theirs, int fd) {
 static bool is_number (const char *s) { return s[0] >= '0' && s[0] <= '9'; }
 
 static bool holds (const char *pid, const char *theirs, const struct entry *want, int fd) {
-  struct lines s;
+  struct lipcsys_lines s;
   struct entry e;
   bool found = false;
   if (open_fdinfo(&s, pid, theirs) < 0) return false;
@@ -212,10 +168,10 @@ static void tell (const struct entry *e, struct lipcsys_holder *holder) {
 /* The list in /proc/locks has our own lock too, which is in nobody's way. */
 static int test_flock (int fd, const char *name, int mode, struct lipcsys_holder *ret_holder) {
   struct key key;
-  struct lines s;
+  struct lipcsys_lines s;
   struct entry e, found;
   int own = lipcsys_ownlock(fd), r = key_of(fd, name, &key);
-  if (r == 0) r = open_lines(&s, "/proc/locks");
+  if (r == 0) r = lipcsys_openlines(&s, "/proc/locks");
   if (r < 0) return r == -ENOENT ? -ENOSYS : r;
   while (next_entry(&s, &key, &e)) {
     if (e.kind != LIPC_LK_FLOCK) continue;

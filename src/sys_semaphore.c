@@ -23,6 +23,8 @@ static sem_t *native (struct lipcsys_sem *sem) { return (sem_t *)sem; }
 
 unsigned lipcsys_semmax (void) { return SEM_VALUE_MAX; }
 
+size_t lipcsys_semsize (void) { return sizeof(sem_t); }
+
 /* ---- the file behind it ---- */
 
 #ifdef __linux__

@@ -20,16 +20,16 @@
 #define O_PATH O_RDONLY
 #endif
 
-/* 0: nobody is bound to the path.  Asked with a datagram socket, because a living stream socket
-** answers that with "wrong type", whether it listens already or not, and sees no connection. */
-static int is_dead (const struct lipcsys_addr *a) {
+/* Asked with a datagram socket, because a living stream socket answers that with "wrong type", whether it
+** listens already or not, and sees no connection. */
+int lipcsys_isfree (const struct lipcsys_addr *a) {
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   int e = connect(fd, (const struct sockaddr *)a->bytes, a->size) < 0 ? errno : 0;
   close(fd);
   switch (e) {
     case ECONNREFUSED: return 0;
-    case ENOENT: return 0;
+    case ENOENT: return -ENOENT;
     case EACCES: return -EACCES;
     default: return -EADDRINUSE;
   }
@@ -38,6 +38,17 @@ static int is_dead (const struct lipcsys_addr *a) {
 /* Whoever replaces a dead socket holds this lock from the look to the bind: of two that find the same
 ** dead one, the second finds the first one's living socket.  A lock on the directory itself leaves
 ** no file behind.  Held for microseconds; who keeps it longer makes us fail, not hang. */
+int lipcsys_lockdir (int fd) {
+  int e = 0;
+  for (int tries = 0; tries < 200; tries++) {
+    const struct timespec ms = {0, 1000000};
+    e = flock(fd, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
+    if (e != EWOULDBLOCK && e != EINTR) break;
+    nanosleep(&ms, NULL);
+  }
+  return e == EWOULDBLOCK ? -EBUSY : -e;
+}
+
 static int lock_directory (const char *path, int *ret_fd) {
   char dir[PATH_MAX];
   const char *slash = strrchr(path, '/');
@@ -45,20 +56,12 @@ static int lock_directory (const char *path, int *ret_fd) {
   if (len >= sizeof dir) return -ENAMETOOLONG;
   memcpy(dir, slash == NULL ? "." : path, len);
   dir[len] = '\0';
-  int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), e = 0;
+  int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return -errno;
-  for (int tries = 0; tries < 200; tries++) {
-    const struct timespec ms = {0, 1000000};
-    e = flock(fd, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
-    if (e != EWOULDBLOCK && e != EINTR) break;
-    nanosleep(&ms, NULL);
-  }
-  if (e != 0) {
-    close(fd);
-    return e == EWOULDBLOCK ? -EBUSY : -e;
-  }
-  *ret_fd = fd;
-  return 0;
+  int r = lipcsys_lockdir(fd);
+  if (r < 0) close(fd);
+  else *ret_fd = fd;
+  return r;
 }
 
 static int replace_dead (int fd, const struct lipcsys_addr *a, const char *path) {
@@ -67,7 +70,8 @@ static int replace_dead (int fd, const struct lipcsys_addr *a, const char *path)
   if (r < 0) return r;
   if (lstat(path, &st) == 0) {
     if (!S_ISSOCK(st.st_mode)) r = -ENOTSOCK;
-    else if ((r = is_dead(a)) == 0 && unlink(path) < 0 && errno != ENOENT) r = -errno;
+    else if ((r = lipcsys_isfree(a)) == 0 && unlink(path) < 0) r = -errno;
+    if (r == -ENOENT) r = 0; /* gone meanwhile */
   }
   if (r == 0) r = lipcsys_bind(fd, a);
   close(lock);

@@ -40,26 +40,8 @@ int lipcsys_sysv_open (const struct lipcsys_sysvopen *o, lipcsys_sysvget *get, i
 
 int lipcsys_sysv_table (const char *kind, char *buf, size_t size, size_t *ret_n) {
   char path[32];
-  size_t have = 0;
-  int r = 0;
   snprintf(path, sizeof path, "/proc/sysvipc/%s", kind);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -errno;
-  for (;;) {
-    ssize_t n = read(fd, buf + have, size - have - 1);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) r = -errno;
-    if (n <= 0) break;
-    have += (size_t)n;
-    if (have + 1 == size) {
-      r = -ENOBUFS;
-      break;
-    }
-  }
-  close(fd);
-  buf[have] = '\0';
-  if (r == 0) *ret_n = have;
-  return r;
+  return lipcsys_slurp(path, buf, size, ret_n);
 }
 
 const char *lipcsys_username (uint32_t uid, char *buf, size_t size) {

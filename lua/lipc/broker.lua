@@ -9,6 +9,7 @@ local child = require "lipc.broker.child"
 local credentials = require "lipc.broker.credentials"
 local listener = require "lipc.broker.listener"
 local log = require "lipc.broker.log"
+local monitor = require "lipc.broker.monitor"
 local nats_server = require "lipc.proto.nats_server"
 local options_reader = require "lipc.broker.options"
 local serve = require "lipc.broker.serve"
@@ -71,6 +72,7 @@ local function make_server(self, id)
       port = tcp and tcp.port, connect_urls = options.connect_urls,
     },
   }
+  monitor.attach(self)
 end
 
 function Broker:listen()
@@ -229,7 +231,7 @@ function Broker:stats()
   return {
     connections = self.connection_count,
     connections_ever = self.connections_ever,
-    subscriptions = server and server.subscriptions.count or 0,
+    subscriptions = server and server.subscriptions.count - monitor.COUNT or 0,
     messages_in = server and server.messages_in or 0,
     messages_out = server and server.messages_out or 0,
     pending = pending,

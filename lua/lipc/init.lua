@@ -4,6 +4,7 @@ local core = require "lipc.core"
 
 -- Where a name is found: in C alone, or in a Lua file that builds on it.
 local in_lua = {
+  admin = "lipc.admin",
   process = "lipc.process",
   cmd = "lipc.process.cmd",
   loop = "lipc.loop",

@@ -31,6 +31,11 @@ local function new(broker, socket, session)
     socket = socket,
     fd = socket:fd(),
     session = session,
+    peer = session.peer,
+    began = now(),
+    messages_in = 0,
+    bytes_in = 0,
+    bytes_out = 0,
   }, Connection)
   session.connection = self
   broker.log.debug("%s - Client connection created", self)
@@ -43,7 +48,7 @@ end
 
 ---Who it is, in the log.
 function Connection:__tostring()
-  local peer = self.session.peer
+  local peer = self.peer
   local who = peer.ip and ("%s:%d"):format(peer.ip, peer.port) or ("user %s:process %s"):format(peer.uid, peer.pid)
   return ("%s - cid:%d"):format(who, self.session.id)
 end
@@ -59,6 +64,12 @@ function Connection:ended(reason)
   self:wake()
 end
 
+---@param what "bytes_in"|"bytes_out"
+function Connection:count(what, bytes)
+  local broker = self.broker
+  self[what], broker[what] = self[what] + bytes, broker[what] + bytes
+end
+
 -- Writing
 
 ---Writes what the session has to say, as much as goes without waiting.
@@ -67,6 +78,7 @@ function Connection:flush()
   local session = self.session
   local data = session:take()
   if data == "" then return end
+  self:count("bytes_out", #data)
   local trace = self.broker.log.trace
   if trace then trace("%s - ->> [%s]", self, quote(data)) end
   if self.broken then
@@ -182,12 +194,14 @@ local function read(self)
       if session.closing or self.closed then break end
       local data, message, code = socket:readsome(size, 0)
       if data then
-        local before = server.messages_out
         local trace = broker.log.trace
         if trace then trace("%s - <<- [%s]", self, quote(data)) end
+        self:count("bytes_in", #data)
+        local messages_in, messages_out = server.messages_in, server.messages_out
         session:feed(data)
+        self.messages_in = self.messages_in + server.messages_in - messages_in
         if deadline and not session.waiting then deadline = nil end
-        if server.messages_out - before > DELIVERIES_A_TURN then
+        if server.messages_out - messages_out > DELIVERIES_A_TURN then
           size = max(size // 2, SMALLEST_READ_SIZE)
         elseif #data == size and size < READ_SIZE then
           size = 2 * size

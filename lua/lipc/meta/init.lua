@@ -23,6 +23,7 @@
 ---@field signal lipc.signal.module
 ---@field poll lipc.poll.module
 ---@field loop lipc.loop.module
+---@field admin lipc.admin.module
 ---@field process lipc.process.module
 ---@field broker lipc.broker.module
 ---@field client lipc.client.module

@@ -140,7 +140,7 @@ end
 ---Subscribes the server's own code.
 ---@param subject string   a valid pattern
 ---@param queue string?
----@param handler fun(subject: string, reply: string?, data: string, header: string?)
+---@param handler fun(subject: string, reply: string?, data: string, header: string?, from: lipc.proto.Session?)
 ---@return table subscription  for unsubscribe
 function Server:subscribe(subject, queue, handler)
   local subscription = { subject = subject, queue = queue, handler = handler, received = 0 }

@@ -64,6 +64,8 @@ local function new(server, id, details, peer)
     options = { verbose = true, pedantic = true, echo = true, protocol = 0 },
     out = {},
     count = 0,
+    taken = 0, -- pieces; a message is two
+    lines = 0, -- pieces that are not of messages
     pending = 0,
     notice = server.high_water,
     paused = 0,
@@ -103,6 +105,7 @@ function Session:take()
     end
   end
   self.count = 0
+  self.taken = self.taken + count
   return data
 end
 
@@ -158,6 +161,8 @@ function Session:send(piece, more)
     out[count + 2] = more
     self.pending = self.pending + #more
     count = count + 1
+  else
+    self.lines = self.lines + 1
   end
   self.count = count + 1
 end
@@ -359,14 +364,27 @@ function Session:hpub(subject, reply, tail, size, header_size)
   return self:pub(subject, reply, tail, size, header_size > 0 and header_size or nil)
 end
 
----@package
-function Session:tell_no_responders(reply)
+-- The client's own subscription that a reply to it finds.
+local function own_subscription(self, reply)
   local result = self.server.subscriptions:match(reply)
   for i = 1, result.n do
-    local subscription = result[i]
-    if subscription.session == self then
-      return self:send("HMSG " .. reply .. " " .. subscription.sid .. " ", NO_RESPONDERS)
-    end
+    if result[i].session == self then return result[i] end
+  end
+end
+
+---@package
+function Session:tell_no_responders(reply)
+  local subscription = own_subscription(self, reply)
+  if subscription then self:send("HMSG " .. reply .. " " .. subscription.sid .. " ", NO_RESPONDERS) end
+end
+
+---Answers a request of this client; nobody else gets it.
+---@param reply string
+---@param data string
+function Session:answer(reply, data)
+  local subscription = own_subscription(self, reply)
+  if subscription then
+    self:send("MSG " .. reply .. " " .. subscription.sid .. " ", #data .. "\r\n" .. data .. "\r\n")
   end
 end
 
