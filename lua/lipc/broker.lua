@@ -102,10 +102,11 @@ function Broker:reload(given)
     return nil, message, code
   end
   options.token = options.token or self.made_token
-  self.options, self.log = options, log.new(options)
   local server = self.server
+  local authenticate = server and access.new(options, server.authenticate ~= nil)
+  self.options, self.log = options, log.new(options)
   if server then
-    server:set_authenticate(access.new(options, server.authenticate ~= nil))
+    server:set_authenticate(authenticate)
     if self.loop then
       self:_kick()
       self.loop.wake(self.pinger)
