@@ -88,7 +88,7 @@ function Broker:listen()
   if not list then return nil, message, code end
   self.listeners = list
   make_server(self, id)
-  self.log.notice("Starting lipc broker %s", self.options.name or "")
+  self.log.notice("Starting lipc broker%s", self.options.name and " " .. self.options.name or "")
   for _, one in ipairs(list) do self.log.notice("Listening for client connections on %s", listener.address(one)) end
   self.log.notice "Server is ready"
   return self
