@@ -17,8 +17,9 @@ local serve = require "lipc.broker.serve"
 local forks = require("lipc.core").wait().forks
 local now = ipc.now
 
--- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.
-local HIGH_WATER = 1 << 20
+-- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.  Not less in general: what a
+-- paused client has written may be lost when it closes with SO_LINGER 0, as libnats does.
+local HIGH_WATER = 4 << 20
 
 local Broker = {}
 Broker.__index = Broker
