@@ -53,11 +53,12 @@ SAY = @echo '  $(1)  $@'
 COMPILE = $(CC) -std=gnu11 $(WARNINGS) -fPIC -pthread -I$(LUA_INCDIR)
 
 # Debian packages by purpose: add what a new spec, example or check needs.  .build/deps knows how to
-# look for each without asking apt.  nats-server is unpacked under build/, never installed.
+# look for each without asking apt.  nats-server is unpacked under build/, never installed; natsjs is
+# the npm package nats, by npm below build/
 DEPS_BUILD = libc6-dev lua5.4 liblua5.4-dev
-DEPS_DEMO = $(DEPS_BUILD) lua-dkjson lua-messagepack
+DEPS_DEMO = $(DEPS_BUILD) lua-dkjson lua-messagepack lua-argparse
 DEPS_TEST = $(DEPS_DEMO) lua-busted lua-filesystem lua-cqueues lua-luv nats-server libnats-dev \
-	socat python3 python3-msgpack python3-sysv-ipc strace procps util-linux coreutils
+	socat python3 python3-msgpack python3-sysv-ipc strace procps util-linux coreutils nodejs npm natsjs
 DEPS_LINT = $(DEPS_DEMO) lua-check clang-format cppcheck binutils
 DEPS_ASAN = $(DEPS_TEST)
 DEPS_VALGRIND = $(DEPS_TEST) valgrind
@@ -181,6 +182,13 @@ chaos-run: all static steps $(PROBE) $(HOSTS)
 	  $(LUA) spec/chaos/shared.lua $(CHAOS_KILLS) $(SEED)
 	@CHAOS=1 $(SPECS) plain spec/sync_steps_spec.lua
 
+fuzz: ## random input for the protocol's state machines (SECONDS=60, SEED=number, TARGET=name)
+	@$(DEPS) 'make fuzz' $(DEPS_DEMO)
+	@$(SUB) fuzz-run
+fuzz-run: all
+	@LUA_PATH='./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;' LUA_CPATH='./$(B)/lib/?.so;;' \
+	  $(LUA) spec/fuzz/run.lua '$(or $(SECONDS),60)' '$(SEED)' '$(TARGET)'
+
 bench: ## measure against C twins and nats-server; non-zero when a ratio is missed
 	@$(DEPS) 'make bench' $(DEPS_BENCH)
 	@$(SUB) bench-run
@@ -254,5 +262,6 @@ help: ## this list
 
 FORCE:
 .PHONY: FORCE all demo demo-run test test-run lint lint-run format asan asan-run valgrind valgrind-run \
-	oom oom-run chaos chaos-run bench bench-run rock rock-test rock-test-run ci install uninstall steps static deps clean help
+	oom oom-run chaos chaos-run fuzz fuzz-run bench bench-run rock rock-test rock-test-run ci install uninstall steps \
+	static deps clean help
 .DELETE_ON_ERROR:

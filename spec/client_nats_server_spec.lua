@@ -165,6 +165,7 @@ describe("transcripts over sockets", function()
   local OURS = {
     plain = { insecure = true },
     token = { token = "s3cret" },
+    user = { users = { { user = "u", password = "p", permissions = recorded.permissions } } },
     limits = { insecure = true, max_payload = 64, max_subscriptions = 2, max_subscription_tokens = 4 },
     line = { insecure = true, max_control_line = 64 },
   }
@@ -174,7 +175,7 @@ describe("transcripts over sockets", function()
       options.path, options.tcp = names.path ".sock", "127.0.0.1:0"
       local handle <close> = assert(ipc.broker.start(options))
       replay(handle:url "tcp", name, ours)
-      if name ~= "token" then -- the own user needs none there
+      if name ~= "token" and name ~= "user" then -- the own user needs none there
         replay(handle:url "unix", name, ours)
       end
     end)

@@ -108,9 +108,13 @@ describe("proto.nats_router", function ()
     local second = server:subscribe("a.b", "g", note)
     local publisher = open()
     publisher:feed("PUB a.b 2\r\nhi\r\n" .. hpub("a.b", "r", "ho"))
+    for _, call in ipairs(got) do -- and who has sent it
+      assert.equal(publisher, call[5])
+      call[5] = nil
+    end
     assert.same({
-      { n = 4, "a.b", nil, "hi", nil }, { n = 4, "a.b", nil, "hi", nil },
-      { n = 4, "a.b", "r", "ho", HEADER }, { n = 4, "a.b", "r", "ho", HEADER },
+      { n = 5, "a.b", nil, "hi", nil }, { n = 5, "a.b", nil, "hi", nil },
+      { n = 5, "a.b", "r", "ho", HEADER }, { n = 5, "a.b", "r", "ho", HEADER },
     }, got)
     server:unsubscribe(first)
     server:unsubscribe(second)

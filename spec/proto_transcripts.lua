@@ -24,6 +24,11 @@ local configurations = {
   line = "max_control_line: 64",
 }
 
+-- Of the configuration "user", for ours.
+local permissions = {
+  publish = { allow = { "ok.>", "_INBOX.>" }, deny = "ok.no" }, subscribe = { allow = { "in.*", "q.x g" }, deny = { "in.no" } },
+}
+
 local transcripts = {
   { "lower case", "plain", 'connect {"verbose":false}\r\nsub a 1\r\npub a 2\r\nhi\r\nunsub 1\r\n', "MSG a 1 2\r\nhi\r\n" },
   { "mixed case", "plain", "ConNeCt {}\r\nSuB a 1\r\nPuB a 2\r\nhi\r\n", "+OK\r\n+OK\r\n+OK\r\nMSG a 1 2\r\nhi\r\n" },
@@ -285,7 +290,9 @@ local transcripts = {
     'CONNECT {"user":"u","pass":"p","verbose":true,"headers":true,"no_responders":true}\r\nSUB out 1\r\n',
     "+OK\r\n-ERR 'Permissions Violation for Subscription to \"out\"'\r\n" },
   { "user: subscribe denied", "user", USER .. "SUB in.no 1\r\n", "-ERR 'Permissions Violation for Subscription to \"in.no\"'\r\n" },
-  { "user: subscribe wider", "user", USER .. "SUB in.> 1\r\n", "" },
+  { "user: subscribe wider", "user", USER .. "SUB in.> 1\r\n",
+    "-ERR 'Permissions Violation for Subscription to \"in.>\"'\r\n", said = "",
+    why = "nats-server matches the pattern's text, so that its > is let in by a *" },
   { "user: subscribe with deny inside", "user", USER .. "SUB in.* 1\r\n", "" },
   { "user: queue refused", "user", USER .. "SUB q.x h 1\r\n",
     "-ERR 'Permissions Violation for Subscription to \"q.x\" using queue \"h\"'\r\n" },
@@ -314,4 +321,4 @@ local transcripts = {
     "-ERR 'maximum control line exceeded'\r\n", closed = true },
 }
 
-return { configurations = configurations, transcripts = transcripts }
+return { configurations = configurations, permissions = permissions, transcripts = transcripts }

@@ -4,17 +4,22 @@
 
 local ipc = require "lipc"
 local Connection = require "lipc.broker.connection"
+local access = require "lipc.broker.access"
 local child = require "lipc.broker.child"
 local credentials = require "lipc.broker.credentials"
 local listener = require "lipc.broker.listener"
+local log = require "lipc.broker.log"
+local monitor = require "lipc.broker.monitor"
 local nats_server = require "lipc.proto.nats_server"
-local read_options = require("lipc.broker.options").read
+local options_reader = require "lipc.broker.options"
+local serve = require "lipc.broker.serve"
 
 local forks = require("lipc.core").wait().forks
 local now = ipc.now
 
--- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.
-local HIGH_WATER = 1 << 20
+-- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.  Not less in general: what a
+-- paused client has written may be lost when it closes with SO_LINGER 0, as libnats does.
+local HIGH_WATER = 4 << 20
 
 local Broker = {}
 Broker.__index = Broker
@@ -30,6 +35,7 @@ end
 local function make(options)
   return setmetatable({
     options = options,
+    log = log.new(options),
     generation = forks(),
     connections = {},
     closers = {}, -- what ends with the broker
@@ -46,10 +52,11 @@ local function make_server(self, id)
   local options = self.options
   local tcp
   for _, one in ipairs(self.listeners) do
-    if one.kind == "tcp" then tcp = one end
+    if one.kind == "tcp" then tcp = tcp or one end
   end
-  local server = nats_server.new {
-    authenticate = credentials.checker(options),
+  self.server = nats_server.new {
+    authenticate = access.new(options),
+    now = now,
     max_payload = options.max_payload,
     max_control_line = options.max_control_line,
     max_subscriptions = options.max_subscriptions,
@@ -59,14 +66,14 @@ local function make_server(self, id)
     on_resume = function (session) session.connection:wake() end,
     on_close = function (session, reason)
       if reason == "Slow Consumer" then self.slow_consumers = self.slow_consumers + 1 end
-      if session.connection then session.connection:wake() end
+      if session.connection then session.connection:ended(reason) end
     end,
     info = {
       server_id = id, server_name = options.name or "lipc", host = tcp and tcp.host,
-      port = tcp and tcp.port,
+      port = tcp and tcp.port, connect_urls = options.connect_urls,
     },
   }
-  self.server = server
+  monitor.attach(self)
 end
 
 function Broker:listen()
@@ -78,10 +85,35 @@ function Broker:listen()
   local id, list
   id, message, code = credentials.random(12)
   if not id then return nil, "broker.listen " .. message, code end
-  list, message, code = listener.open(self.options)
+  list, message, code = listener.open(self)
   if not list then return nil, message, code end
   self.listeners = list
   make_server(self, id)
+  self.log.notice("Starting lipc broker%s", self.options.name and " " .. self.options.name or "")
+  for _, one in ipairs(list) do self.log.notice("Listening for client connections on %s", listener.address(one)) end
+  self.log.notice "Server is ready"
+  return self
+end
+
+function Broker:reload(given)
+  check(self, "reload")
+  local options, message, code = options_reader.reread(self.options, given, "reload")
+  if not options then
+    self.log.error("Failed to reload: %s", message)
+    return nil, message, code
+  end
+  options.token = options.token or self.made_token
+  local server = self.server
+  local authenticate = server and access.new(options, server.authenticate ~= nil)
+  self.options, self.log = options, log.new(options)
+  if server then
+    server:set_authenticate(authenticate)
+    if self.loop then
+      self:_kick()
+      self.loop.wake(self.pinger)
+    end
+  end
+  self.log.notice "Reloaded"
   return self
 end
 
@@ -108,15 +140,16 @@ end
 
 -- Asks clients on the network whether they are there.  The others' end the kernel reports.
 local function ping(self)
-  local server, wait, options = self.server, self.loop.wait, self.options
+  local server, wait = self.server, self.loop.wait
   self.pinger = self.loop.current
-  local deadline = now() + options.ping_interval
+  local last = now()
   while not self.stopped do
-    wait(nil, nil, deadline)
-    if now() >= deadline then
-      deadline = now() + options.ping_interval
+    wait(nil, nil, last + self.options.ping_interval)
+    local options = self.options
+    if now() >= last + options.ping_interval then
+      last = now()
       for session in pairs(server.sessions) do
-        if session.on_network then
+        if session.peer.ip then
           if session.pings_out >= options.ping_max then session:fail "Stale Connection" else session:send_ping() end
         end
       end
@@ -143,12 +176,12 @@ function Broker:wrap(loop)
   return self
 end
 
--- A client has come that may.
-function Broker:_admit(socket, trusted, kind)
+-- A client has come that may.  Of `peer`: trusted, whether it is of the broker's own user; uid; ip and port on the network.
+function Broker:_admit(socket, peer)
   local server = self.server
-  local session = server:session(server.authenticate and trusted and { auth_required = false } or nil)
-  session.trusted, session.on_network = trusted, kind == "tcp"
-  local connection = Connection.new(self, socket, session)
+  local details = { client_ip = peer.ip }
+  if server.authenticate and not access.needs_login(self.options, peer) then details.auth_required = false end
+  local connection = Connection.new(self, socket, server:session(details, peer))
   self.connections[connection] = true
   self.connection_count = self.connection_count + 1
   self.connections_ever = self.connections_ever + 1
@@ -160,6 +193,7 @@ function Broker:stop()
   if getmetatable(self) ~= Broker then check(self, "stop") end
   if self.stopped then return true end
   self.stopped = true
+  self.log.notice "Shutting down"
   local mine = self.generation == forks() -- else it goes on serving in the process that this one was forked from
   for _, one in ipairs(self.listeners or {}) do listener.close(one, mine) end
   local open = {}
@@ -179,14 +213,14 @@ Broker.__close = Broker.stop
 function Broker:urls()
   check(self, "urls")
   local list = {}
-  for i, one in ipairs(self.listeners or {}) do list[i] = one.url end
+  for i, one in ipairs(self.listeners or {}) do list[i] = listener.url(one, self.options) end
   return list
 end
 
 function Broker:url(kind)
   check(self, "url")
   for _, one in ipairs(self.listeners or {}) do
-    if kind == nil or one.kind == kind then return one.url end
+    if kind == nil or one.kind == kind then return listener.url(one, self.options) end
   end
   return nil
 end
@@ -199,7 +233,7 @@ function Broker:stats()
   return {
     connections = self.connection_count,
     connections_ever = self.connections_ever,
-    subscriptions = server and server.subscriptions.count or 0,
+    subscriptions = server and server.subscriptions.count - monitor.COUNT or 0,
     messages_in = server and server.messages_in or 0,
     messages_out = server and server.messages_out or 0,
     pending = pending,
@@ -222,55 +256,21 @@ end
 local broker = {}
 
 function broker.new(options)
-  return make(read_options(options, "new"))
-end
-
--- Serves until told to stop.  listening(self) is called when clients can connect.
-local function serve(options, listening)
-  local self = make(options)
-  local loop <close>, problem, why = ipc.loop.new()
-  if not loop then return nil, problem, why end
-  local ok, message, code = self:wrap(loop)
-  if not ok then return nil, message, code end
-  -- The callback of a signal may come while the loop sleeps: a descriptor wakes it.
-  local stopper
-  stopper, message, code = ipc.eventfd.open()
-  if not stopper then
-    self:stop()
-    return nil, message, code
-  end
-  self.closers[1] = stopper
-  loop:wrap(function ()
-    stopper:take()
-    self:stop()
-  end)
-  local registrations = {}
-  for i, name in ipairs { "SIGTERM", "SIGINT" } do
-    registrations[i], message, code = ipc.signal.on(name, function ()
-      if not self.stopped then stopper:add(1) end
-    end)
-  end
-  local run = true
-  if #registrations == 2 then
-    message, code = nil, nil
-    run, problem = xpcall(function ()
-      if listening then listening(self, loop) end
-      loop:run()
-    end, debug.traceback)
-  end
-  self:stop()
-  for _, registration in pairs(registrations) do registration:close() end
-  if code then return nil, message, code end
-  if not run then error(problem, 0) end
-  return true
+  local read, message, code = options_reader.read(options, "new")
+  if not read then return nil, message, code end
+  return make(read)
 end
 
 function broker.run(options)
-  return serve(read_options(options, "run"))
+  local read, message, code = options_reader.read(options, "run")
+  if not read then return nil, message, code end
+  return serve(make(read))
 end
 
 function broker.start(options)
-  return child.start(read_options(options, "start"), serve)
+  local read, message, code = options_reader.read(options, "start")
+  if not read then return nil, message, code end
+  return child.start(function (listening) return serve(make(read), listening) end, read.given.config ~= nil)
 end
 
 function broker.default_path()

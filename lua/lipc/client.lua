@@ -10,6 +10,8 @@ local connection = require "lipc.client.connection"
 local credentials = require "lipc.broker.credentials"
 local nats_client = require "lipc.proto.nats_client"
 local parse_url = require("lipc.client.url").parse
+local requests = require "lipc.client.requests"
+local servers = require "lipc.client.servers"
 local subscription = require "lipc.client.subscription"
 local waiting = require "lipc.client.waiting"
 
@@ -26,7 +28,8 @@ local Client = {}
 Client.__index = Client
 Client.__name = "lipc.client"
 waiting.extend(Client)
-local dispatch = waiting.dispatch
+requests.extend(Client)
+local dispatch, call_handlers = waiting.dispatch, waiting.call_handlers
 
 local function check(self, name)
   if getmetatable(self) == Client then return end
@@ -66,6 +69,7 @@ function Client:publish(subject, data, options)
     if self.state == "closed" then message, code = self.close_message, self.close_code end
     return fail("publish", subject, message, code)
   end
+  self.published = true
   if proto.pending > self.threshold then
     ok, message, code = connection.push(self)
     if not ok then return fail("publish", subject, message, code) end
@@ -90,7 +94,9 @@ end
 
 -- ---- subscribing ----
 
-local SUBSCRIBE_OPTIONS = { queue = "string", max = "number" }
+local SUBSCRIBE_OPTIONS = {
+  queue = "string", max = "number", pending_messages = "number", pending_bytes = "number", overflow = "string",
+}
 
 function Client:subscribe(subject, options, fn)
   check_open(self, "subscribe")
@@ -100,8 +106,15 @@ function Client:subscribe(subject, options, fn)
   if fn ~= nil and type(fn) ~= "function" then
     error(("bad argument #4 to 'subscribe' (function expected, got %s)"):format(type(fn)), 2)
   end
-  if options.max and (math.type(options.max) ~= "integer" or options.max < 1) then
-    error("bad argument #3 to 'subscribe' (option 'max': positive integer expected)", 2)
+  for _, name in ipairs { "max", "pending_messages", "pending_bytes" } do
+    local value = options[name]
+    if value and (math.type(value) ~= "integer" or value < 1) then
+      error(("bad argument #3 to 'subscribe' (option '%s': positive integer expected)"):format(name), 2)
+    end
+  end
+  local overflow = options.overflow
+  if overflow and overflow ~= "drop" and overflow ~= "hold" then
+    error("bad argument #3 to 'subscribe' (option 'overflow': \"drop\" or \"hold\" expected)", 2)
   end
   if self.generation ~= forks() then connection.abandon(self) end
   if self.state ~= "connected" and self.state ~= "reconnecting" then
@@ -110,26 +123,26 @@ function Client:subscribe(subject, options, fn)
   local sub = subscription.new(self, subject, fn)
   local inner
   local Message = self.message_class
+  local bounded = options.pending_messages or options.pending_bytes
+  if bounded then subscription.bound(sub, options.pending_messages, options.pending_bytes, overflow) end
   local function receive(to, reply, data, block)
-    local tail = sub.tail + 1
-    sub.tail = tail
-    local msg = { subject = to, data = data, reply = reply }
-    if block then msg.header_block = block end
-    sub[tail] = setmetatable(msg, Message)
-    self.held = self.held + 1
-    self.held_bytes = self.held_bytes + #data
-    if not sub.marked then
-      sub.marked = true
-      local count = self.ready_count + 1
-      self.ready_count = count
-      self.ready[count] = sub
+    if not bounded or subscription.admit(sub, #data) then
+      local tail = sub.tail + 1
+      sub.tail = tail
+      local msg = { subject = to, data = data, reply = reply }
+      if block then msg.header_block = block end
+      sub[tail] = setmetatable(msg, Message)
+      self.held = self.held + 1
+      self.held_bytes = self.held_bytes + #data
+      if not sub.marked then
+        sub.marked = true
+        local count = self.ready_count + 1
+        self.ready_count = count
+        self.ready[count] = sub
+      end
     end
     local max = inner.max
-    if max and inner.received >= max then
-      if fn then self.leaving = self.leaving + 1 end
-      sub.unsubscribed = true
-      subscription.finish(sub)
-    end
+    if max and inner.received >= max then subscription.complete(sub) end
   end
   local message, code
   inner, message, code = self.proto:subscribe(subject, options.queue, receive, options.max)
@@ -146,95 +159,23 @@ function Client:subscribe(subject, options, fn)
   return sub
 end
 
--- ---- requests ----
-
-local REQUEST_OPTIONS = { headers = "table", timeout = "number" }
-
-function Client:request(subject, data, options)
-  check_open(self, "request")
-  check_string(subject, 2, "request")
-  data = check_string(data, 3, "request")
-  local timeout, block = options, nil
-  if type(options) == "table" then
-    check_options(options, 4, "request", REQUEST_OPTIONS)
-    timeout = options.timeout
-    block = encode_headers(options.headers, 4, "request")
-  end
-  timeout = check_timeout(timeout, 4, "request") or self.default_timeout
-  if self.generation ~= forks() then connection.abandon(self) end
-  local waiter = {}
-  local token, message, code = self.proto:request(subject, data, block, function (to, reply, answer, header)
-    waiter.done = true
-    if to then
-      waiter.message = setmetatable({ subject = to, data = answer, reply = reply, header_block = header }, self.message_class)
-    else
-      waiter.problem, waiter.code = reply, answer
-    end
-    if waiter.task then waiter.task.loop.wake(waiter.task) end
-  end)
-  if not token then
-    if self.state == "closed" then message, code = self.close_message, self.close_code end
-    return fail("request", subject, message, code)
-  end
-  self.asking = self.asking + 1
-  if self.was_full then connection.nudge(self) end
-  local _ <close> = setmetatable({}, { __close = function ()
-    self.asking = self.asking - 1
-    self.proto:forget(token)
-  end })
-  self:_send()
-  self:_wait(waiter, timeout == huge and huge or now() + timeout)
-  if waiter.message then return waiter.message end
-  if waiter.problem and (self.state ~= "closed" or waiter.code ~= "ECONNRESET") then
-    return fail("request", subject, waiter.problem, waiter.code)
-  end
-  if self.state == "closed" then
-    return fail("request", subject, self.close_message or "closed", self.close_code or "ECANCELED")
-  end
-  return fail("request", subject, "timed out", "ETIMEDOUT")
-end
-
-function Client:inbox()
-  check_open(self, "inbox")
-  return self.proto:new_inbox()
-end
-
 -- ---- the whole ----
 
 function Client:flush(timeout)
   check_open(self, "flush")
   timeout = check_timeout(timeout, 2, "flush") or self.default_timeout
   local deadline = timeout == huge and huge or now() + timeout
-  while self.state ~= "closed" do
-    local waiter = {}
-    if self.generation ~= forks() then connection.abandon(self) break end
-    if self.socket then
-      self.proto:send_ping(function (ok)
-        waiter.done, waiter.ok = true, ok
-        if waiter.task then waiter.task.loop.wake(waiter.task) end
-      end)
-      self:_send()
-    else -- as soon as there is a connection again
-      waiter.poll = true
-    end
-    self.asking = self.asking + 1
-    if self.was_full then connection.nudge(self) end
-    self:_wait(waiter, waiter.poll and math.min(deadline, now() + 0.05) or deadline)
-    self.asking = self.asking - 1
-    if waiter.ok then
-      self.unflushed = self.proto.pending > 0
-      local message, code = self.async_message, self.async_code
-      if message then
-        self.async_message, self.async_code = nil, nil
-        return fail("flush", self.server.name, message, code)
-      end
-      return true
-    end
-    if self.state ~= "closed" and now() >= deadline then
-      return fail("flush", self.server.name, "timed out", "ETIMEDOUT")
-    end
+  local ok, why = self:_sync(deadline)
+  if not ok then
+    return fail("flush", self.server.name, why == "ETIMEDOUT" and "timed out" or self.close_message or "closed", why)
   end
-  return fail("flush", self.server.name, self.close_message or "closed", self.close_code or "ECANCELED")
+  local message, code = self.async_message, self.async_code
+  if not message and self.doubt then
+    message, code = "connection lost, what was published before may be lost", "ECONNRESET"
+  end
+  self.async_message, self.async_code, self.doubt = nil, nil, nil
+  if message then return fail("flush", self.server.name, message, code) end
+  return true
 end
 
 function Client:run(seconds)
@@ -273,21 +214,8 @@ function Client:drain(timeout)
   for _, sub in ipairs(subs) do self.proto:wind_down(sub.inner) end
   local ok, message, code = self:flush(timeout)
   -- what has come is still handed out
-  local task = current_task()
-  local function busy()
-    for _, sub in ipairs(subs) do
-      if sub.fn and (sub.tail > 0 or sub.calling) then return true end
-    end
-    return false
-  end
-  while ok and busy() do
-    if now() >= deadline then
-      ok, message, code = fail("drain", self.server.name, "timed out", "ETIMEDOUT")
-    elseif task then
-      task.loop.wait(nil, nil, math.min(deadline, now() + 0.005))
-    else
-      dispatch(self)
-    end
+  if ok and not self:_handed_out(subs, deadline) then
+    ok, message, code = fail("drain", self.server.name, "timed out", "ETIMEDOUT")
   end
   local closed, close_message, close_code = self:close()
   if not ok then return nil, message, code end
@@ -317,7 +245,7 @@ end
 -- Not the getter of settimeout.
 function Client:timeout()
   check_open(self, "timeout")
-  if self.held > 0 or self.reports[1] or self.failures[1] or self.state == "closed" then return 0 end
+  if self.held > 0 or self.calls[1] or self.failures[1] or self.state == "closed" then return 0 end
   if self.socket then return nil end
   return math.max(0, self.next_attempt - now())
 end
@@ -335,18 +263,35 @@ function Client:url()
   return self.server and self.server.name
 end
 
+function Client:servers()
+  check(self, "servers")
+  local list = {}
+  for i, server in ipairs(self.known_servers) do list[i] = server.name end
+  return list
+end
+
 function Client:settimeout(seconds)
   check(self, "settimeout")
   self.default_timeout = check_timeout(seconds, 2, "settimeout") or huge
   return self
 end
 
+local function check_handler(fn, name)
+  if fn ~= nil and type(fn) ~= "function" then
+    error(("bad argument #2 to '%s' (function expected, got %s)"):format(name, type(fn)), 3)
+  end
+  return fn
+end
+
 function Client:onerror(fn)
   check(self, "onerror")
-  if fn ~= nil and type(fn) ~= "function" then
-    error(("bad argument #2 to 'onerror' (function expected, got %s)"):format(type(fn)), 2)
-  end
-  self.error_handler = fn
+  self.error_handler = check_handler(fn, "onerror")
+  return self
+end
+
+function Client:onstatus(fn)
+  check(self, "onstatus")
+  self.status_handler = check_handler(fn, "onstatus")
   return self
 end
 
@@ -365,6 +310,7 @@ function Client:close(timeout)
   end
   self.closed_by_caller = true
   connection.finish(self, "closed", "ECANCELED")
+  if not current_task() then call_handlers(self) end
   if lost then return fail("close", self.server.name, "not everything could be sent", self.last_code or "ETIMEDOUT") end
   return true
 end
@@ -381,7 +327,7 @@ local CONNECT_OPTIONS = {
   name = "string", user = "string", pass = "string", token = "string", echo = "boolean", verbose = "boolean",
   pedantic = "boolean", timeout = "number", reconnect = "boolean", reconnect_wait = "number", reconnect_max_wait = "number",
   max_reconnects = "number", reconnect_buffer = "number", ping_interval = "number", ping_max = "number",
-  max_payload = "number", onerror = "function",
+  max_payload = "number", onerror = "function", onstatus = "function", randomize = "boolean",
 }
 
 local DEFAULTS = {
@@ -405,22 +351,28 @@ function client.connect(url, options)
     if not path then return nil, (message:gsub("^socket%.runtimedir", "connect")), code end
     url = "unix://" .. path
   end
-  local servers, problem = parse_url(url)
-  if not servers then error(("bad argument #1 to 'connect' (%s)"):format(problem), 2) end
+  local list, problem = parse_url(url)
+  if not list then error(("bad argument #1 to 'connect' (%s)"):format(problem), 2) end
   local unique, why, code = credentials.random(11)
   if not unique then return nil, "connect " .. why, code end
 
   local self = setmetatable({
-    options = settings, servers = servers, next_server = 1, state = "connecting", generation = forks(),
-    default_timeout = huge, threshold = 0, held = 0, held_bytes = 0, asking = 0, waiting = 0, functions = 0, leaving = 0,
-    subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, reports = {},
+    options = settings, state = "connecting", generation = forks(),
+    default_timeout = huge, threshold = 0, held = 0, held_bytes = 0, holding = 0, asking = 0, waiting = 0, functions = 0,
+    leaving = 0, subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, calls = {},
     failures = {}, disconnects = 0, reconnects = 0,
     attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,
+    status_handler = settings.onstatus,
   }, Client)
+  servers.begin(self, list, unique, settings.randomize)
   self.proto = nats_client.new {
     unique = unique, name = settings.name, echo = settings.echo, verbose = settings.verbose,
     pedantic = settings.pedantic, version = "0.1.0", max_payload = settings.max_payload,
     on_data = function () connection.schedule(self) end,
+    on_info = function (_, info)
+      servers.learn(self, info.connect_urls)
+      if info.ldm == true and self.socket then self:_status("lame duck", self.server.name) end
+    end,
     on_error = function (_, text, kind, fatal)
       if not fatal then self:_report(text, kind) end
     end,

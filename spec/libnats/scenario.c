@@ -1,6 +1,7 @@
 /* scenario.c - what a program on libnats does with a broker, step by step; run by
 ** spec/broker_libnats_spec.lua.  scenario URL: prints a line for each step; ends with 1 at the first
-** that fails.  SPDX-License-Identifier: MIT */
+** that fails.  At "restart now" it waits until the broker has gone and come again, and after "back"
+** for a message to "after".  SPDX-License-Identifier: MIT */
 #include <nats/nats.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -163,15 +164,55 @@ static void big (void) {
   natsSubscription_Destroy(sub);
 }
 
+static void reconnected (natsConnection *nc, void *closure) {
+  (void)nc;
+  (void)closure;
+  puts("back");
+}
+
+static void restart (void) {
+  natsSubscription *sub = subscribe("after"), *member = NULL;
+  check(natsConnection_QueueSubscribeSync(&member, conn, "after", "g") == NATS_OK, "subscribe");
+  flush();
+  puts("restart now");
+  expect(sub, "after", "again");
+  expect(member, "after", "again");
+  natsSubscription_Destroy(sub);
+  natsSubscription_Destroy(member);
+}
+
+static void drain (void) {
+  natsSubscription *sub = subscribe("last");
+  for (int i = 0; i < 500; i++) publish("last", "x");
+  flush();
+  check(natsSubscription_Drain(sub) == NATS_OK, "drain");
+  for (int i = 0; i < 500; i++) expect(sub, "last", "x");
+  check(natsSubscription_WaitForDrainCompletion(sub, WAIT) == NATS_OK, "drained");
+  natsSubscription_Destroy(sub);
+  check(natsConnection_Drain(conn) == NATS_OK, "drain all");
+}
+
+static void open_connection (const char *url) {
+  natsOptions *options = NULL;
+  check(natsOptions_Create(&options) == NATS_OK, "options");
+  check(natsOptions_SetURL(options, url) == NATS_OK, "url");
+  check(natsOptions_SetReconnectWait(options, 20) == NATS_OK, "reconnect wait");
+  check(natsOptions_SetMaxReconnect(options, WAIT / 20) == NATS_OK, "reconnects");
+  check(natsOptions_SetReconnectedCB(options, reconnected, NULL) == NATS_OK, "callback");
+  check(natsConnection_Connect(&conn, options) == NATS_OK, "connect");
+  natsOptions_Destroy(options);
+}
+
 int main (int argc, char **argv) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } steps[] = {
-    {"plain", plain},     {"wildcards", wildcards}, {"queue", queue}, {"requests", requests},
-    {"maximum", maximum}, {"headers", headers},     {"big", big}};
+  } steps[] = {{"plain", plain},       {"wildcards", wildcards}, {"queue", queue},
+               {"requests", requests}, {"maximum", maximum},     {"headers", headers},
+               {"big", big},           {"restart", restart},     {"drain", drain}};
+  setvbuf(stdout, NULL, _IOLBF, 0);
   check(argc == 2 && nats_Open(-1) == NATS_OK, "open");
-  check(natsConnection_ConnectTo(&conn, argv[1]) == NATS_OK, "connect");
+  open_connection(argv[1]);
   for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
     steps[i].run();
     printf("%s\n", steps[i].name);

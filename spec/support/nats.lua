@@ -8,15 +8,18 @@ local nats = {}
 -- Generous: nothing below takes long unless it is broken.
 local SECONDS = 30
 
--- start([configuration]) -> server: Debian's nats-server on a free port of the loopback, when it is ready.
---   server.port, server.url, server:drain(), server:stop()
-function nats.start(configuration)
+-- start([configuration[, port]]) -> server: Debian's nats-server on the loopback, on a free port unless said, when it is ready.
+--   server.port, server.url, server:drain(), server:reload(configuration), server:stop()
+function nats.start(configuration, port)
   local path = names.path ".conf"
-  local file = assert(io.open(path, "w"))
-  file:write(configuration or "", "\n")
-  file:close()
+  local function configure(text)
+    local file = assert(io.open(path, "w"))
+    file:write(text or "", "\n")
+    file:close()
+  end
+  configure(configuration)
   local process = assert(ipc.process.spawn {
-    "nats-server", "-a", "127.0.0.1", "-p", "-1", "-c", path, stdin = "null", stdout = "null", stderr = "pipe",
+    "nats-server", "-a", "127.0.0.1", "-p", tostring(port or -1), "-c", path, stdin = "null", stdout = "null", stderr = "pipe",
     pdeathsig = "SIGKILL",
   })
   local log = process.stderr:settimeout(SECONDS)
@@ -33,6 +36,16 @@ function nats.start(configuration)
   -- What it writes to its log must not fill the pipe.
   function server:drain()
     while log:readsome(65536, 0) do end
+  end
+
+  function server:reload(text)
+    configure(text)
+    assert(process:kill "SIGHUP")
+    repeat
+      local line = assert(log:read "l")
+      assert(not line:find "Failed to reload", line)
+    until line:find "Reloaded server configuration"
+    os.remove(path)
   end
 
   function server:stop()

@@ -30,9 +30,9 @@ local function watch_parent(broker, loop, life)
   end)
 end
 
-local function be_child(options, serve, ready, life)
+local function be_child(serve, ready, life)
   ipc.signal.ignore "SIGINT" -- a Ctrl-C is the parent's affair
-  local ok, message, code = serve(options, function (broker, loop)
+  local ok, message, code = serve(function (broker, loop)
     watch_parent(broker, loop, life)
     ready:write("ok\n", table.concat(broker:urls(), "\n"), "\n")
     ready:close()
@@ -64,7 +64,8 @@ local function hear(process, ready)
   return nil, "broker.start: the child ended: " .. tostring(status and status.error or status), "ECHILD"
 end
 
-local function start(options, serve)
+-- serve(listening) is the whole of the child; reloads: SIGHUP does not end it.
+local function start(serve, reloads)
   local ready, ready_child, code = ipc.pipe.open()
   if not ready then return nil, ready_child, code end
   local life_child, life
@@ -78,7 +79,7 @@ local function start(options, serve)
   process, message, code = ipc.process.fork(function ()
     ready:close()
     life:close()
-    return be_child(options, serve, ready_child, life_child)
+    return be_child(serve, ready_child, life_child)
   end, { stdin = "null", stdout = "null", pdeathsig = "SIGTERM" })
   ready_child:close()
   life_child:close()
@@ -86,7 +87,9 @@ local function start(options, serve)
   if process then urls, message, code = hear(process, ready) end
   ready:close()
   if urls then
-    return setmetatable({ process = process, life = life, addresses = urls, generation = forks() }, Handle)
+    return setmetatable({
+      process = process, life = life, addresses = urls, reloads = reloads, generation = forks(),
+    }, Handle)
   end
   life:close()
   if process then
@@ -114,6 +117,13 @@ end
 function Handle:pid()
   check(self, "pid")
   return self.process:pid()
+end
+
+function Handle:reload()
+  check(self, "reload")
+  if not self.life then error("bad argument #1 to 'reload' (stopped broker)", 2) end
+  if not self.reloads then error("bad argument #1 to 'reload' (a broker without a configuration file)", 2) end
+  return self.process:kill "SIGHUP"
 end
 
 function Handle:running()

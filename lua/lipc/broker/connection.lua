@@ -3,8 +3,14 @@
 -- what it is sent.    SPDX-License-Identifier: MIT
 
 local now = require("lipc").now
+local max = math.max
+local quote = require("lipc.broker.log").quote
 
-local READ_SIZE = 65536
+-- Bytes taken from one client in one turn of the loop: fewer when what it publishes goes to many, so that the others have
+-- their turn.
+local READ_SIZE, FIRST_READ_SIZE, SMALLEST_READ_SIZE = 65536, 4096, 512
+local DELIVERIES_A_TURN = 16384
+
 local WRITE_SIZE = 65536
 
 -- After the last word a client gets so long, and may send so much, until the socket is closed: closing one with unread
@@ -25,14 +31,43 @@ local function new(broker, socket, session)
     socket = socket,
     fd = socket:fd(),
     session = session,
-    write_deadline = broker.options.write_deadline,
+    peer = session.peer,
+    began = now(),
+    messages_in = 0,
+    bytes_in = 0,
+    bytes_out = 0,
   }, Connection)
   session.connection = self
+  broker.log.debug("%s - Client connection created", self)
   socket:settimeout(0)
   -- By this the socket knows that somebody waits for its descriptor, and tells when it is closed.
   self.loop.poller:add(socket, "r")
   self.loop.poller:add(self.fd, "r")
   return self
+end
+
+---Who it is, in the log.
+function Connection:__tostring()
+  local peer = self.peer
+  local who = peer.ip and ("%s:%d"):format(peer.ip, peer.port) or ("user %s:process %s"):format(peer.uid, peer.pid)
+  return ("%s - cid:%d"):format(who, self.session.id)
+end
+
+---The session has ended.
+function Connection:ended(reason)
+  local log = self.broker.log
+  if reason == "Slow Consumer" or reason == "Authorization Violation" then
+    log.warn("%s - %s", self, reason)
+  else
+    log.debug("%s - Client connection closed: %s", self, reason)
+  end
+  self:wake()
+end
+
+---@param what "bytes_in"|"bytes_out"
+function Connection:count(what, bytes)
+  local broker = self.broker
+  self[what], broker[what] = self[what] + bytes, broker[what] + bytes
 end
 
 -- Writing
@@ -43,6 +78,9 @@ function Connection:flush()
   local session = self.session
   local data = session:take()
   if data == "" then return end
+  self:count("bytes_out", #data)
+  local trace = self.broker.log.trace
+  if trace then trace("%s - ->> [%s]", self, quote(data)) end
   if self.broken then
     session:wrote(#data)
     return
@@ -99,7 +137,7 @@ end
 -- The task that writes what the client was too slow for.
 function Connection:write_rest()
   local session, socket, wait = self.session, self.socket, self.loop.wait
-  local deadline = now() + self.write_deadline
+  local deadline = now() + self.broker.options.write_deadline
   while not self.closed do
     local rest, offset = self.rest, self.offset
     if offset == #rest then
@@ -146,17 +184,30 @@ local function read(self)
   local session, socket, fd = self.session, self.socket, self.fd
   local broker, wait = self.broker, self.loop.wait
   local server = broker.server
-  local deadline = server.authenticate and not session.trusted and now() + broker.options.auth_timeout or nil
+  local deadline = session.waiting and now() + broker.options.auth_timeout or nil
+  local size = FIRST_READ_SIZE
   while not session.closing do
     if session.paused ~= 0 then
       wait(nil, nil, nil)
     else
       wait(fd, "r", deadline)
       if session.closing or self.closed then break end
-      local data, message, code = socket:readsome(READ_SIZE, 0)
+      local data, message, code = socket:readsome(size, 0)
       if data then
+        local trace = broker.log.trace
+        if trace then -- a secret may come in pieces
+          trace("%s - <<- [%s]", self, session.waiting and ("%d bytes before it is let in"):format(#data) or quote(data))
+        end
+        self:count("bytes_in", #data)
+        local messages_in, messages_out = server.messages_in, server.messages_out
         session:feed(data)
-        if deadline and session.authorized then deadline = nil end
+        self.messages_in = self.messages_in + server.messages_in - messages_in
+        if deadline and not session.waiting then deadline = nil end
+        if server.messages_out - messages_out > DELIVERIES_A_TURN then
+          size = max(size // 2, SMALLEST_READ_SIZE)
+        elseif #data == size and size < READ_SIZE then
+          size = 2 * size
+        end
         if server.dirty_count > 0 then broker:_kick() end
       elseif code ~= "ETIMEDOUT" then
         self.broken = message

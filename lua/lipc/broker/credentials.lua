@@ -1,56 +1,18 @@
--- credentials.lua - who may connect to a broker; internal.  Over TCP a client shows a token, or a user and a password; on the
--- Unix socket the kernel says who it is.  A token that nobody gave is made up and lies in a file of mode 0600.
+-- credentials.lua - what a broker makes up where nothing was given: a token for TCP, which lies in a file of mode 0600; internal.
 -- SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local file = require "lipc.broker.file"
 
 local credentials = {}
-
--- What io.open has to say, with the name of its errno where that is of interest: the numbers are the same on all systems.
-local ERRNO = { [2] = "ENOENT", [12] = "ENOMEM", [13] = "EACCES", [23] = "ENFILE", [24] = "EMFILE" }
-
-local function open(path, mode)
-  local file, message, errno = io.open(path, mode)
-  if file then return file end
-  return nil, message, ERRNO[errno] or "EIO"
-end
 
 ---So many bytes from the kernel's random numbers, in hexadecimal digits.
 ---@param bytes integer
 ---@return string? digits, string? message, string? code
 function credentials.random(bytes)
-  local file, message, code = open("/dev/urandom", "rb")
-  if not file then return nil, message, code end
-  local data = file:read(bytes)
-  file:close()
-  if not data or #data < bytes then return nil, "/dev/urandom: cannot be read", "EIO" end
+  local data, message, code = file.read("/dev/urandom", bytes)
+  if not data then return nil, message, code end
   return (data:gsub(".", function (c) return ("%02x"):format(c:byte()) end))
-end
-
--- Takes as long for a near miss as for a far one.
-local function equal(a, b)
-  if type(a) ~= "string" then return false end
-  local difference = #a ~ #b
-  for i = 1, #b do
-    difference = difference | ((a:byte(i) or 0) ~ b:byte(i))
-  end
-  return difference == 0
-end
-
----The function that the server asks at CONNECT; nil when there are no credentials to check.
----@param options table
----@return function?
-function credentials.checker(options)
-  local token, user, pass = options.token, options.user, options.pass or ""
-  if not token and not user then return nil end
-  return function (session, given)
-    local ok = session.trusted
-      or token and equal(given.auth_token, token)
-      or user and equal(given.user, user) and equal(given.pass or "", pass)
-    if not ok then return false end
-    session.authorized = true
-    return true
-  end
 end
 
 ---The user that this process runs as, as the kernel tells it to peers.
@@ -73,13 +35,11 @@ end
 function credentials.save(path, token)
   local made, temporary = pcall(os.tmpname) -- by mkstemp(3): mode 0600
   if not made then return nil, "broker.listen " .. path .. ": " .. temporary, "EIO" end
-  local file, message, code = open(temporary, "w")
-  if not file then
+  local written, message, code = file.write(temporary, token, "\n")
+  if not written then
     os.remove(temporary)
     return nil, "broker.listen " .. message, code
   end
-  file:write(token, "\n")
-  file:close()
   if os.rename(temporary, path) then return true end
   -- another file system
   local process

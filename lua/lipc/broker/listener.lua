@@ -1,6 +1,7 @@
 -- listener.lua - where a broker listens, and who gets in; internal.    SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local access = require "lipc.broker.access"
 local credentials = require "lipc.broker.credentials"
 
 local listener = {}
@@ -25,8 +26,8 @@ local function bracket(host)
   return host:find(":", 1, true) and "[" .. host .. "]" or host
 end
 
-local function open_unix(options)
-  local path = options.path
+local function open_unix(place, options)
+  local path = place.path
   if not path then
     local default, message, code = listener.default_path()
     if not default then return nil, message, code end
@@ -34,40 +35,57 @@ local function open_unix(options)
   end
   local socket, message, code = ipc.socket.listen { path = path, mode = options.mode }
   if not socket then return nil, message, code end
-  return { socket = socket, kind = "unix", url = "unix://" .. path }
+  return { socket = socket, kind = "unix", path = path }
 end
 
 local function escape(text)
   return (text:gsub("[^%w%-._~]", function (c) return ("%%%02X"):format(c:byte()) end))
 end
 
-local function open_tcp(options)
-  local socket, message, code = ipc.socket.listen { host = options.host, port = options.port }
+-- Where nothing was given that clients could show, a token is made up, and lies where its owner can read it.
+local function save_token(broker, self)
+  local options = broker.options
+  if options.insecure or not broker.made_token and access.has_login(options) then return true end
+  local directory, message, code
+  if not broker.made_token then
+    broker.made_token, message, code = credentials.random(16)
+    if not broker.made_token then return nil, "broker.listen " .. message, code end
+    options.token = broker.made_token
+  end
+  directory, message, code = ipc.socket.runtimedir()
+  if not directory then return nil, message, code end
+  self.token_file = ("%s/broker-%d.token"):format(directory, self.port)
+  return credentials.save(self.token_file, broker.made_token)
+end
+
+local function open_tcp(place, broker)
+  local socket, message, code = ipc.socket.listen { host = place.host, port = place.port }
   if not socket then return nil, message, code end
   local address = socket:getsockname()
   local self = { socket = socket, kind = "tcp", host = address.host, port = address.port }
-  if not options.insecure and not options.token and not options.user then
-    local token, directory, saved
-    token, message, code = credentials.random(16)
-    if token then
-      directory, message, code = ipc.socket.runtimedir()
-    else
-      message = "broker.listen " .. message
-    end
-    if directory then
-      self.token_file = ("%s/broker-%d.token"):format(directory, address.port)
-      saved, message, code = credentials.save(self.token_file, token)
-    end
-    options.token = token
-    if not saved then
-      socket:close()
-      return nil, message, code
-    end
+  local saved
+  saved, message, code = save_token(broker, self)
+  if not saved then
+    socket:close()
+    return nil, message, code
   end
+  return self
+end
+
+---Where it listens.
+---@return string
+function listener.address(self)
+  if self.kind == "unix" then return "unix://" .. self.path end
+  return ("%s:%d"):format(bracket(self.host), self.port)
+end
+
+---The same for clients, with what they have to show.
+---@return string
+function listener.url(self, options)
+  if self.kind == "unix" then return listener.address(self) end
   local login = options.token and escape(options.token) .. "@"
     or options.user and escape(options.user) .. ":" .. escape(options.pass or "") .. "@" or ""
-  self.url = ("nats://%s%s:%d"):format(login, bracket(address.host), address.port)
-  return self
+  return "nats://" .. login .. listener.address(self)
 end
 
 ---A URL without what is secret in it, for messages.
@@ -77,20 +95,20 @@ function listener.public(url)
   return (url:gsub("^nats://.*@", "nats://"))
 end
 
----Opens what the options ask for.
----@param options table
+---Opens what the options ask for, all or nothing.
+---@param broker lipc.broker
 ---@return table[]? listeners, string? message, string? code
-function listener.open(options)
+function listener.open(broker)
   local list = {}
-  if options.path ~= false then
-    local one, message, code = open_unix(options)
-    if not one then return nil, message, code end
-    list[1] = one
-  end
-  if options.host then
-    local one, message, code = open_tcp(options)
+  for _, place in ipairs(broker.options.places) do
+    local one, message, code
+    if place.kind == "unix" then
+      one, message, code = open_unix(place, broker.options)
+    else
+      one, message, code = open_tcp(place, broker)
+    end
     if not one then
-      if list[1] then list[1].socket:close() end
+      for _, open in ipairs(list) do listener.close(open, true) end
       return nil, message, code
     end
     list[#list + 1] = one
@@ -115,18 +133,26 @@ end
 
 -- Looks at who has come.
 local function admit(broker, self, socket)
-  local options = broker.options
-  local trusted
+  local peer = {}
   if self.kind == "unix" then
     local cred = socket:peercred()
-    trusted = cred ~= nil and cred.uid == broker.uid
-    if not trusted and not broker.server.authenticate then return refuse(socket, "Authorization Violation") end
+    peer.uid, peer.pid = cred and cred.uid, cred and cred.pid
+    peer.trusted = cred ~= nil and cred.uid == broker.uid
+    if not peer.trusted and not broker.server.authenticate then
+      broker.log.error("unix user %s: Authorization Violation", peer.uid or "unknown")
+      return refuse(socket, "Authorization Violation")
+    end
   else
-    trusted = options.insecure == true
+    local address = socket:getpeername()
+    if not address then return socket:close() end -- gone already
+    peer.ip, peer.port = address.host, address.port
     socket:setoption("nodelay", true)
   end
-  if broker.connection_count >= options.max_connections then return refuse(socket, "maximum connections exceeded") end
-  broker:_admit(socket, trusted, self.kind)
+  if broker.connection_count >= broker.options.max_connections then
+    broker.log.error "maximum connections exceeded"
+    return refuse(socket, "maximum connections exceeded")
+  end
+  broker:_admit(socket, peer)
 end
 
 ---The task that accepts.

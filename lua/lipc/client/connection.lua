@@ -3,9 +3,12 @@
 -- calls does it.  A connection belongs to the process that made it.    SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local greeting = require "lipc.client.greeting"
+local servers = require "lipc.client.servers"
 local waiting = require "lipc.loop.waiting"
 
 local managed = waiting.managed
+local try, last_words, GONE = greeting.try, greeting.last_words, greeting.GONE
 local forks = require("lipc.core").wait().forks
 local now, huge = ipc.now, math.huge
 local current_loop = ipc.loop.current
@@ -20,9 +23,6 @@ local HIGH_WATER = 1 << 18
 
 -- A plain script that cannot write looks so often whether there is something to read: the server may wait for just that.
 local SLICE = 0.02
-
--- So often a connection that is gone is read from: enough for what the kernel keeps for it.
-local LAST_READS = 1024
 
 local connection = {}
 
@@ -51,99 +51,14 @@ local function note(self, message, code)
   self.last_error, self.last_code = message, code
 end
 
--- What reading or writing says when the other side is gone.
-local GONE = { EOF = true, ECONNRESET = true, EPIPE = true }
-
--- Of what the socket says, the reason: which server it is about the caller knows better.
-local function reason(server, message, code)
-  local hint = (code == "ENOENT" or code == "ECONNREFUSED") and " (is a broker running?)" or ""
-  return server.name .. ": " .. (message:match "^socket.*: (.-)$" or message) .. hint
-end
-
--- The connection is gone: what the server said before may still be there, with its reason at the end.
-local function last_words(self, socket)
-  local proto = self.proto
-  for _ = 1, LAST_READS do
-    local data = socket:readsome(READ_SIZE, 0)
-    if not data then break end
-    if not proto:feed(data) then return tostring(proto.failure), proto.failure_code or "EPROTO" end
-  end
-  local parser = proto.parser
-  local where = (parser.missing > 0 or parser.held > 0) and " in the middle of a message" or ""
-  return "the server closed the connection" .. where, "ECONNRESET"
-end
-
--- Speaks with a server until it has accepted us.
-local function greet(self, socket, server, deadline)
-  local proto = self.proto
-  while proto.state ~= "ready" do
-    local left = deadline - now()
-    if left <= 0 then return nil, server.name .. ": timed out", "ETIMEDOUT" end
-    local data, message, code = socket:readsome(READ_SIZE, left)
-    if not data then
-      if GONE[code] then return nil, server.name .. ": the server closed the connection", "ECONNRESET" end
-      return nil, reason(server, message, code), code
-    end
-    if self.proto ~= proto or proto.state == "closed" then return nil, "closed", "ECANCELED" end
-    local open = proto:feed(data)
-    if not open then return nil, server.name .. ": " .. tostring(proto.failure), proto.failure_code or "EPROTO" end
-    if proto.server_info.tls_required then return nil, server.name .. ": the server wants TLS", "ENOTSUP" end
-    if proto.state ~= "ready" then
-      local greeting = proto:take()
-      if greeting ~= "" then
-        socket:settimeout(math.max(0, deadline - now()))
-        local ok
-        ok, message, code = socket:write(greeting)
-        if not ok then return nil, reason(server, message, code), code end
-        proto:wrote(#greeting)
-      end
-    end
-  end
-  return true
-end
-
--- Tries one server.
-local function try(self, server, deadline)
-  local proto, options = self.proto, self.options
-  proto.options.user = server.user or options.user
-  proto.options.pass = server.pass or options.pass
-  proto.options.auth_token = server.token or options.token
-  local left = math.max(0, deadline - now())
-  local socket, message, code
-  if server.path then
-    socket, message, code = ipc.socket.connect { path = server.path, timeout = left }
-  else
-    socket, message, code = ipc.socket.connect { host = server.host, port = server.port, nodelay = true, timeout = left }
-  end
-  if not socket then return nil, reason(server, message, code), code end
-  local ok
-  ok, message, code = greet(self, socket, server, deadline)
-  if not ok then
-    socket:close()
-    proto:reset()
-    return nil, message, code
-  end
-  socket:settimeout(0)
-  self.socket, self.number = socket, socket:fd()
-  self.server = server
-  self.state = self.draining and "draining" or "connected"
-  -- At the end of the state finalisers run in the reverse order of creation: this one while the socket still lives.
-  self.guard = setmetatable({}, { __gc = function () connection.last_flush(self) end })
-  return true
-end
-
----Connects to the first server that answers, beginning behind the last one that did.
+---Connects to the first server that answers; each that was tried goes to the end of the list.
 function connection.establish(self)
   self.connecting = true
-  local servers, count = self.servers, #self.servers
   local ok, message, code
-  for i = 1, count do
-    local index = (self.next_server + i - 2) % count + 1
-    ok, message, code = try(self, servers[index], now() + self.options.timeout)
-    if ok or self.state == "closed" then
-      self.next_server = index % count + 1
-      break
-    end
+  for _, server in ipairs(servers.round(self)) do
+    servers.tried(self, server)
+    ok, message, code = try(self, server, now() + self.options.timeout)
+    if ok or self.state == "closed" then break end
   end
   self.connecting = false
   if ok and self.state == "closed" then -- closed while it was being made
@@ -152,10 +67,13 @@ function connection.establish(self)
     return nil, "closed", "ECANCELED"
   end
   if ok then
+    -- At the end of the state finalisers run in the reverse order of creation: this one while the socket still lives.
+    self.guard = setmetatable({}, { __gc = function () connection.last_flush(self) end })
     self.attempts, self.pause = 0, self.options.reconnect_wait
     if self.connected_before then self.reconnects = self.reconnects + 1 end
     self.connected_before = true
     if self.watcher_loop then introduce(self, self.watcher_loop) end
+    self:_status("connected", self.server.name)
     if self.proto.count > 0 then connection.schedule(self) end
     return true
   end
@@ -174,14 +92,16 @@ function connection.lost(self, message, code)
   socket:close()
   if self.state == "closed" then return end
   self.disconnects = self.disconnects + 1
+  if self.published then self.published, self.doubt = false, true end
   note(self, message, code)
+  self:_status("disconnected", message, code)
   if not self.options.reconnect then return connection.finish(self, message, code) end
   self.state = "reconnecting"
   self.attempts, self.pause = 0, self.options.reconnect_wait
   self.next_attempt = now()
   self.proto:reset()
   self:_deliver()
-  self:_gap(message)
+  self:_gap("connection lost, messages may be missing (" .. message .. ")")
   self:_report(message, code)
 end
 
@@ -194,6 +114,7 @@ function connection.finish(self, message, code)
   if socket then socket:close() end
   self.close_message, self.close_code = message, code
   self.proto:close(message)
+  self:_status("closed", message, code)
   self:_ended()
 end
 
@@ -202,6 +123,7 @@ local function attempt(self)
   local options = self.options
   if now() < self.next_attempt then return self.next_attempt end
   self.attempts = self.attempts + 1
+  self:_status("reconnecting", self.last_error, self.last_code)
   local ok, message, code = connection.establish(self)
   if ok or self.state == "closed" then return nil end
   note(self, message, code)
@@ -209,7 +131,7 @@ local function attempt(self)
     connection.finish(self, message, code)
     return nil
   end
-  self.next_attempt = now() + self.pause * (0.5 + math.random() / 2)
+  self.next_attempt = now() + self.pause * (0.5 + servers.random(self) / 2)
   self.pause = math.min(2 * self.pause, options.reconnect_max_wait)
   return self.next_attempt
 end

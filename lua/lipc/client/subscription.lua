@@ -22,8 +22,12 @@ end
 
 function subscription.new(client, subject, fn)
   return setmetatable({
-    client = client, subject = subject, fn = fn, head = 1, tail = 0, waiters = {}, calling = false, gaps = 0,
+    client = client, subject = subject, fn = fn, head = 1, tail = 0, waiters = {}, calling = false, gaps = 0, drops = 0,
   }, Subscription)
+end
+
+local function pending(self)
+  return self.tail > 0 and self.tail - self.head + 1 - self.gaps or 0
 end
 
 local function take(self)
@@ -39,6 +43,14 @@ local function take(self)
   local client = self.client
   client.held = client.held - 1
   client.held_bytes = client.held_bytes - #message.data
+  if self.bounded then
+    self.bytes = self.bytes - #message.data
+    if self.tail == 0 then self.lagging = false end
+    if self.holding and pending(self) < self.max_messages and self.bytes < self.max_bytes then
+      self.holding = false
+      client.holding = client.holding - 1
+    end
+  end
   if client.was_full and not client:_full() then -- the connection may read again
     client.was_full = false
     connection.nudge(client)
@@ -48,15 +60,16 @@ end
 
 ---Marks where messages may be missing, among those that wait to be taken.  Functions are told by onerror.
 ---@param reason string
-function subscription.gap(self, reason)
+---@param code string
+function subscription.gap(self, reason, code)
   if self.fn or self.ended then return end
   local last = self.tail > 0 and self[self.tail]
   if last and not getmetatable(last) then -- nothing has come since the last one
-    last.gap = reason
+    last.gap, last.code = reason, code
     return
   end
   self.tail = self.tail + 1
-  self[self.tail] = { data = "", gap = reason } -- messages have a metatable
+  self[self.tail] = { data = "", gap = reason, code = code } -- messages have a metatable
   self.gaps = self.gaps + 1
   self.client.held = self.client.held + 1
   subscription.deliver(self)
@@ -66,8 +79,50 @@ end
 local function hand(self, message)
   if self.gaps == 0 or getmetatable(message) then return message end
   self.gaps = self.gaps - 1
-  return nil, ("subscription:next %s: connection lost, messages may be missing (%s)"):format(self.subject, message.gap),
-    "ECONNRESET"
+  return nil, ("subscription:next %s: %s"):format(self.subject, message.gap), message.code
+end
+
+-- Limits of one subscription
+
+---Whether one message more would be too many.  One alone never is: nobody could get it.
+function subscription.full(self, size)
+  local count = pending(self)
+  return count >= self.max_messages or count > 0 and self.bytes + size > self.max_bytes
+end
+
+---What is above the limits holds up the whole connection, or is dropped and told.
+---@param size integer  bytes of a message that has come
+---@return boolean admitted
+function subscription.admit(self, size)
+  local client = self.client
+  if self.overflow == "drop" and subscription.full(self, size) then
+    self.drops = self.drops + 1
+    if not self.lagging then
+      self.lagging = true
+      local reason = "too slow, messages were dropped"
+      if self.fn then
+        client:_report("subscription " .. self.subject .. ": " .. reason, "ENOBUFS")
+      else
+        subscription.gap(self, reason, "ENOBUFS")
+      end
+    end
+    return false
+  end
+  self.bytes = self.bytes + size
+  local full = pending(self) + 1 >= self.max_messages or self.bytes >= self.max_bytes
+  if full and self.overflow == "hold" and not self.holding then
+    self.holding = true
+    client.holding = client.holding + 1
+  end
+  return true
+end
+
+---@param messages integer?
+---@param bytes integer?
+---@param overflow "drop"|"hold"?
+function subscription.bound(self, messages, bytes, overflow)
+  self.bounded, self.bytes, self.holding, self.lagging = true, 0, false, false
+  self.max_messages, self.max_bytes, self.overflow = messages or math.maxinteger, bytes or math.maxinteger, overflow or "drop"
 end
 
 -- No more messages come; those that are here can still be taken.
@@ -86,11 +141,20 @@ local function finish(self)
 end
 subscription.finish = finish
 
+---The server sends no more; its function still gets what is here.
+function subscription.complete(self)
+  if self.ended then return end
+  if self.fn then self.client.leaving = self.client.leaving + 1 end
+  self.client.proto:unsubscribe(self.inner)
+  self.unsubscribed = true
+  finish(self)
+end
+
 -- Handing messages to the function
 
 local function call_all(self)
   local fn = self.fn
-  while not self.dropped do
+  while not self.discarded do
     local message = take(self)
     if not message then return end
     fn(message)
@@ -102,7 +166,7 @@ function subscription.dispatch(self)
   if self.calling then return end
   self.calling = true
   local client = self.client
-  while self.tail > 0 and not self.dropped do
+  while self.tail > 0 and not self.discarded do
     local ok, problem = xpcall(call_all, function (problem)
       if ipc.loop.cancelled(problem) then return problem end
       return type(problem) == "string" and debug.traceback(problem, 2) or problem
@@ -198,12 +262,35 @@ function Subscription:unsubscribe(max)
   if not proto.subscriptions[self.inner.sid] then
     self.unsubscribed = true
     if not max then -- what is here is not wanted any more
-      self.dropped = true
+      self.discarded = true
       while take(self) do end
     end
     finish(self)
   end
   return client:_send()
+end
+
+function Subscription:drain(timeout)
+  check(self, "drain")
+  local client = self.client
+  timeout = check_timeout(timeout, 2, "drain") or self.default_timeout or client.default_timeout
+  local deadline = timeout == huge and huge or now() + timeout
+  if not self.ended then
+    client.proto:wind_down(self.inner)
+    local ok, code = client:_sync(deadline)
+    if not ok then
+      return nil, ("subscription:drain %s: %s"):format(self.subject,
+        code == "ETIMEDOUT" and "timed out" or client.close_message or "closed"), code
+    end
+    subscription.complete(self)
+  end
+  if client:_handed_out({ self }, deadline) then return true end
+  return nil, ("subscription:drain %s: timed out"):format(self.subject), "ETIMEDOUT"
+end
+
+function Subscription:dropped()
+  check(self, "dropped")
+  return self.drops
 end
 
 function Subscription:close()
@@ -222,7 +309,7 @@ end
 
 function Subscription:pending()
   check(self, "pending")
-  return self.tail > 0 and self.tail - self.head + 1 - self.gaps or 0
+  return pending(self)
 end
 
 function Subscription:__tostring()

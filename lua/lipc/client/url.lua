@@ -11,7 +11,7 @@ local function parse_nats(rest)
   local login, address = rest:match "^(.*)@(.*)$"
   address = (address or rest):gsub("/$", "")
   local host, port = address:match "^%[([%x:.%%]+)%](.*)$"
-  if not host then host, port = address:match "^([^:/?#%[%]]+)(.*)$" end
+  if not host then host, port = address:match "^([^:/?#%[%]%s%c]+)(.*)$" end
   if not host then return nil, "no host" end
   if port == "" then
     port = DEFAULT_PORT
@@ -61,4 +61,4 @@ local function parse(text)
   return servers
 end
 
-return { parse = parse }
+return { parse = parse, parse_nats = parse_nats }

@@ -23,7 +23,7 @@ function Client:_interested()
 end
 
 function Client:_full()
-  if self.held < HELD_MESSAGES and self.held_bytes < HELD_BYTES or self.asking > 0 then return false end
+  if self.held < HELD_MESSAGES and self.held_bytes < HELD_BYTES and self.holding == 0 or self.asking > 0 then return false end
   self.was_full = true
   return true
 end
@@ -44,7 +44,28 @@ end
 
 -- The connection was lost, and may have taken messages with it.
 function Client:_gap(message)
-  for sub in pairs(self.subscriptions) do subscription.gap(sub, message) end
+  for sub in pairs(self.subscriptions) do subscription.gap(sub, message, "ECONNRESET") end
+end
+
+local function call_handlers(self)
+  while self.calls[1] do
+    local call = table.remove(self.calls, 1)
+    call[1](call[2], call[3], call[4])
+  end
+end
+
+-- Calls a handler, one after the other: in a task of the loop, or by whoever waits in a plain script.
+function Client:_call(handler, ...)
+  self.calls[#self.calls + 1] = { handler, ... }
+  local loop, caller = ipc.loop.current(), self.caller
+  if loop and loop.busy and not (caller and caller.loop == loop and caller.state ~= "done") then
+    self.caller = loop:wrap(call_handlers, self)
+  end
+end
+
+-- The connection is in another state.
+function Client:_status(status, detail, code)
+  if self.status_handler then self:_call(self.status_handler, status, detail, code) end
 end
 
 -- Something went wrong that no call can report.
@@ -55,12 +76,7 @@ function Client:_report(message, code)
     warn("lipc.client ", self.server and self.server.name or "", ": ", message)
     return
   end
-  local loop = ipc.loop.current()
-  if loop and loop.busy then
-    loop:wrap(handler, message, code)
-  else
-    self.reports[#self.reports + 1] = { message, code }
-  end
+  self:_call(handler, message, code)
 end
 
 -- A function that messages are given to has failed.
@@ -80,7 +96,7 @@ function Client:_ended()
   local subs = {}
   for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
   for _, sub in ipairs(subs) do
-    sub.dropped = true
+    sub.discarded = true
     subscription.finish(sub)
   end
   for waiter in pairs(self.waiters) do
@@ -101,10 +117,7 @@ local function dispatch(self)
       end
     end
   end
-  while self.reports[1] do
-    local report = table.remove(self.reports, 1)
-    self.error_handler(report[1], report[2])
-  end
+  call_handlers(self)
   if self.failures[1] then error(table.remove(self.failures, 1), 0) end
 end
 
@@ -136,6 +149,58 @@ function Client:_wait(waiter, deadline)
   end
 end
 
+-- Waits until the server has seen everything.  nil, code when it cannot: "ETIMEDOUT", or the client is closed.
+function Client:_sync(deadline)
+  while self.state ~= "closed" do
+    local waiter = {}
+    if self.generation ~= forks() then connection.abandon(self) break end
+    if self.socket then
+      local published = self.published
+      self.published = false
+      self.proto:send_ping(function (ok)
+        waiter.done, waiter.ok = true, ok
+        if published and not ok then self.doubt = true end
+        if waiter.task then waiter.task.loop.wake(waiter.task) end
+      end)
+      self:_send()
+    else -- as soon as there is a connection again
+      waiter.poll = true
+    end
+    self.asking = self.asking + 1
+    if self.was_full then connection.nudge(self) end
+    self:_wait(waiter, waiter.poll and math.min(deadline, now() + 0.05) or deadline)
+    self.asking = self.asking - 1
+    if waiter.ok then
+      self.unflushed = self.proto.pending > 0
+      return true
+    end
+    if self.state ~= "closed" and now() >= deadline then return nil, "ETIMEDOUT" end
+  end
+  return nil, self.close_code or "ECANCELED"
+end
+
+-- Waits until the functions of these subscriptions have been given all that came.
+function Client:_handed_out(subs, deadline)
+  local task = current_task()
+  local function busy()
+    for _, sub in ipairs(subs) do
+      -- who waits inside the function itself would wait for ever
+      local inside = sub.calling and (not task or sub.task == task)
+      if sub.fn and (sub.tail > 0 or sub.calling) and not inside then return true end
+    end
+    return false
+  end
+  while busy() do
+    if now() >= deadline then return false end
+    if task then
+      task.loop.wait(nil, nil, math.min(deadline, now() + 0.005))
+    else
+      dispatch(self)
+    end
+  end
+  return true
+end
+
 -- Writes what must not stay gathered in a plain script.
 function Client:_send()
   if self.proto.pending > self.threshold or self.threshold == 0 then connection.push(self) end
@@ -147,4 +212,4 @@ local function extend(class)
   for name, method in pairs(Client) do class[name] = method end
 end
 
-return { extend = extend, dispatch = dispatch }
+return { extend = extend, dispatch = dispatch, call_handlers = call_handlers }

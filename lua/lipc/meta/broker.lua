@@ -11,9 +11,9 @@
 local broker = {}
 
 --- The whole program of a broker: listens, serves, and returns when SIGINT or SIGTERM has come, with everybody cut off and the
---- socket's path removed.
+--- socket's path removed. SIGHUP reads the configuration file again, where there is one: see `reload`.
 ---@param opts? lipc.broker.options
----@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already; "EMFILE": no descriptor is left
+---@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already; "EMFILE": no descriptor is left; "EINVAL": the configuration file is wrong
 function broker.run(opts) end
 
 --- Puts a broker beside this script: in a child process, by fork. Returns when clients can connect. The broker ends with
@@ -25,7 +25,7 @@ function broker.start(opts) end
 
 --- Makes a broker for a loop of the caller's own; `wrap` makes it run. Nothing is opened yet.
 ---@param opts? lipc.broker.options
----@return lipc.broker
+---@return lipc.broker? broker, string? message, string? code of the configuration file
 function broker.new(opts) end
 
 --- The path of the user's own broker, where broker and client meet when they are told nothing: broker.sock in
@@ -34,16 +34,21 @@ function broker.new(opts) end
 function broker.default_path() end
 
 ---@class lipc.broker.options
+---@field config? string path of a file with options in Lua: it returns a table of them, or assigns them to names; options given beside it win. It runs with nothing in reach, and what is wrong with it is reported, not raised
+---@field listen? string|string[] where: "unix:///path", "unix://" (the default path), "tcp://127.0.0.1:4222", "tcp://[::1]:4222", "tcp://*:4222"; instead of path, tcp, host and port
 ---@field path? string|false path of the Unix socket, default `broker.default_path()`; false: none. A path at which nobody listens any more is replaced
----@field mode? integer permissions of that path, default 0600. Whoever is not the broker's own user needs the token or password, and is refused when there is none
+---@field mode? integer permissions of that path, default 0600. Whoever is not the broker's own user needs the token, a password or an entry in `users` with his uid, and is refused when there is none
 ---@field tcp? boolean|string listens on TCP too: true is 127.0.0.1:4222, or "host:port"; port 0 is one that is free. Clients need the token or user and password; where none is given, a token is made up, which lies in broker-<port>.token in the directory of the default path, mode 0600, and is part of `url "tcp"`
 ---@field host? string another way to say it
 ---@field port? integer another way to say it
----@field insecure? boolean over TCP everybody may connect: every user of this machine, or of the network
+---@field insecure? boolean over TCP everybody may connect: every user of this machine, or of the network; what they may do then is default_permissions
 ---@field token? string what clients over TCP have to show
 ---@field user? string or this
 ---@field pass? string and this
+---@field users? lipc.broker.user[] or who stands here
+---@field default_permissions? lipc.broker.permissions of those of `users` that have none of their own, and of nameless clients where `insecure`; default: everything
 ---@field name? string of the server, told to clients
+---@field connect_urls? string[] addresses "host:port" that clients are told to try when they lose this one
 ---@field max_connections? integer default 65536; one too many is told so and closed
 ---@field max_payload? integer bytes of a message with its headers, default 1 MiB
 ---@field max_control_line? integer bytes of the arguments of a line, default 4096
@@ -54,6 +59,35 @@ function broker.default_path() end
 ---@field ping_interval? number seconds between questions to clients on the network whether they live, default 120
 ---@field ping_max? integer questions without an answer after which such a client is cut off, default 2
 ---@field auth_timeout? number seconds that a client has to show who it is, default 2
+---@field pid_file? string path of a file that the number of the process is written to (`run` and `start`)
+---@field log? boolean|string|fun(line: string, level: string) writes down what happens: true is stderr, or a path, or a function that is called with each line; level is "INF", "WRN", "ERR", "DBG" or "TRC". Default: nothing, but stderr where debug or trace is set
+---@field debug? boolean clients that come and go too
+---@field trace? boolean and all that they send and get
+
+--- Somebody who may connect: by name and password, or by who he is on a Unix socket. A client of the broker's own user on a Unix
+--- socket may do everything, unless it shows the name and password of somebody else.
+---@class lipc.broker.user
+---@field user? string
+---@field password? string in plain text; `pass` means the same
+---@field pass? string
+---@field uid? integer the user of this machine who needs no password on a Unix socket; the socket's `mode` has to let him in
+---@field permissions? lipc.broker.permissions
+
+--- What somebody may do; as nats-server's configuration says it. Patterns may have wildcards. Where `allow` is absent, all is
+--- allowed that `deny` does not name. Subscribing to a wildcard takes that everything under it is allowed; what of it is denied is
+--- left out of what is delivered.
+---@class lipc.broker.permissions
+---@field publish? string|string[]|lipc.broker.subjects
+---@field subscribe? string|string[]|lipc.broker.subjects "subject queue" is about that queue group
+---@field allow_responses? boolean|lipc.broker.responses may publish to where a message that it got wanted its answer; then nothing else unless `publish` allows it
+
+---@class lipc.broker.subjects
+---@field allow? string|string[]
+---@field deny? string|string[]
+
+---@class lipc.broker.responses
+---@field max? integer answers to one message, default 1; negative: any number
+---@field expires? number seconds, default 120; negative: for ever
 
 --- A broker in this process.
 ---@class lipc.broker
@@ -67,6 +101,13 @@ function Broker:listen() end
 ---@param loop lipc.loop
 ---@return lipc.broker? self, string? message, string? code
 function Broker:wrap(loop) end
+
+--- Changes who may connect and what they may do, for those who are connected as well: who may no longer connect is cut off with
+--- -ERR 'Authorization Violation', subscriptions that are no longer allowed end with -ERR 'Permissions Violation for Subscription
+--- to "..." (sid "...")'. Also max_connections, the pings, write_deadline, auth_timeout and the log; other options cannot change.
+---@param opts? lipc.broker.options those to be replaced; without: the configuration file is read again, whose other options are ignored
+---@return lipc.broker? self, string? message, string? code what is wrong with the file; everything is as it was then
+function Broker:reload(opts) end
 
 --- Ends it: sockets are closed, paths and token files removed, clients cut off after one attempt to write what they have to
 --- get. Safe in a task of its loop and from outside; not in the callback of a signal, which cannot wake a sleeping loop. In a
@@ -119,6 +160,10 @@ function Handle:url(kind) end
 --- The number of its process.
 ---@return integer
 function Handle:pid() end
+
+--- Tells it to read its configuration file again, by SIGHUP. It has to have one.
+---@return true? ok, string? message, string? code
+function Handle:reload() end
 
 --- Whether the process lives. A forked child of this one sees it alive until its maker has noticed its end.
 ---@return boolean

@@ -9,7 +9,8 @@
 ---
 --- While more than 8 MiB, or 65536 messages, have come that nobody takes, no more is read; the broker then holds back who publishes, and
 --- in the end (`write_deadline`) cuts this client off as a slow consumer. In a plain script nothing is read either while no call
---- waits.
+--- waits; what comes while a call waits for something else is kept. A subscription may have limits of its own (`pending_messages`,
+--- `pending_bytes`): what is above them is dropped and told, as other NATS clients do, or (`overflow = "hold"`) not read.
 ---
 --- A lost connection may have taken messages with it, and those published until the next one was made are missing. So each
 --- subscription without a function says so once, behind the messages that came before: `next` returns nil and "ECONNRESET", and
@@ -29,7 +30,9 @@
 local client = {}
 
 --- Connects to the first server that answers. When the connection is lost later, the servers are tried again, with growing
---- pauses; subscriptions are made again, and what was published meanwhile is sent. What was written but not yet read by the
+--- pauses that differ from client to client; subscriptions are made again, and what was published meanwhile is sent. A server
+--- reached over the network that tells of others (`connect_urls` of a cluster) adds them to the list, with the credentials
+--- it was shown itself. What was written but not yet read by the
 --- server when the connection broke is lost: a `flush` that succeeded, or an answer, says that it arrived.
 ---@param url? string "unix:///path", "nats://[user:pass@|token@]host[:port]", several with commas between; default: the user's own broker (`ipc.broker.default_path`)
 ---@param opts? lipc.client.options
@@ -53,7 +56,9 @@ function client.connect(url, opts) end
 ---@field ping_interval? number seconds between questions whether the server lives, in a loop while somebody waits for messages; default 120
 ---@field ping_max? number questions without an answer after which the connection counts as lost, default 2
 ---@field max_payload? number bytes of a message from the server, default 64 MiB
+---@field randomize? boolean the servers are tried in any order, not in that of the URL; those that a cluster tells of always are
 ---@field onerror? fun(message: string, code: string) as lipc.client:onerror
+---@field onstatus? fun(status: lipc.client.status, detail?: string, code?: string) as lipc.client:onstatus
 
 ---@class lipc.client
 local Client = {}
@@ -90,6 +95,9 @@ function Client:subscribe(subject, opts, fn) end
 ---@class lipc.client.subscribe.options
 ---@field queue? string name of a group, each message goes to one member of it
 ---@field max? integer it ends after so many messages
+---@field pending_messages? integer so many may wait to be taken
+---@field pending_bytes? integer so many bytes of data may; one message alone always
+---@field overflow? "drop"|"hold" what happens to those above the limits. "drop", the default: they are dropped, which `dropped` counts and `next` (nil, "ENOBUFS", in their place) or, with a function, `onerror` says once until all have been taken. "hold": in a loop nothing more is read from the connection until there is room; what was read with them is kept. In a plain script it has no effect
 
 --- Publishes and waits for the first answer.
 ---@param subject string
@@ -102,14 +110,30 @@ function Client:request(subject, data, timeout) end
 ---@field timeout? number seconds
 ---@field headers? table<string, string|number|string[]>
 
+--- Publishes and hands out every answer: `for answer in assert(c:requestmany(...)) do`. It ends after `max` of them, `timeout`
+--- seconds after the question, or when for `stall` seconds after an answer no other has come. A loop that is left by `break` ends
+--- it too.
+---@param subject string
+---@param data string|number
+---@param opts? lipc.client.requestmany.options
+---@return lipc.answers? answers, string? message, string? code those of publish
+function Client:requestmany(subject, data, opts) end
+
+---@class lipc.client.requestmany.options
+---@field timeout? number seconds for all answers, default that of `settimeout`
+---@field max? integer so many answers
+---@field stall? number seconds between one answer and the next
+---@field headers? table<string, string|number|string[]>
+
 --- A subject for answers that nobody else has; for `publish` with `reply`, when there are to be several.
 ---@return string
 function Client:inbox() end
 
---- Waits until the server has handled everything that was published and subscribed. Reports also, once, what the server has
+--- Waits until the server has handled everything that was published and subscribed. When a connection was lost meanwhile that
+--- had taken some of it, says so ("ECONNRESET", once): true means that nothing was lost on the way to the server. Reports also, once, what the server has
 --- complained about since the last time, where `onerror` has set no handler.
 ---@param timeout? number seconds
----@return true? ok, string? message, string? code "ETIMEDOUT", "EPERM" and others of the server's
+---@return true? ok, string? message, string? code "ETIMEDOUT", "ECONNRESET", "EPERM" and others of the server's
 function Client:flush(timeout) end
 
 --- Waits for so long, for ever, or until `stop` or the end of the client; functions get their messages meanwhile.
@@ -177,6 +201,20 @@ function Client:settimeout(seconds) end
 ---@return lipc.client self
 function Client:onerror(fn) end
 
+--- The servers it knows, without what is secret, the next one to be tried first.
+---@return string[]
+function Client:servers() end
+
+---@alias lipc.client.status "connected"|"disconnected"|"reconnecting"|"closed"|"lame duck"
+
+--- Sets who is told how the connection fares: "connected" (detail: the server), the first time too when it is an option of `connect`;
+--- "disconnected" (why, and the code); "reconnecting" before each attempt at the list of servers (why there is no connection);
+--- "lame duck" (the server): it will end soon; "closed" (why), the last. One call after the other; as functions of subscriptions
+--- they are called in a task of the loop, or while a call waits in a plain script, and by `close`.
+---@param fn? fun(status: lipc.client.status, detail?: string, code?: string)
+---@return lipc.client self
+function Client:onstatus(fn) end
+
 --- Sends what was published and closes. What has come and was not handed out is dropped (see `drain`). Also the end of a script
 --- and collection send what was published.
 ---@param timeout? number seconds, default that of connecting
@@ -189,7 +227,7 @@ local Subscription = {}
 
 --- The next message. Only for a subscription without a function.
 ---@param timeout? number seconds
----@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "ECONNRESET" the connection was lost and messages may be missing here, said once for each loss: the next call goes on; "EOF" the subscription has ended; "ECANCELED", or what ended it ("ECONNRESET" again and again), the client has
+---@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "ECONNRESET" the connection was lost and messages may be missing here, said once for each loss: the next call goes on; "ENOBUFS" likewise, they were dropped at the limits of the subscription; "EOF" the subscription has ended; "ECANCELED", or what ended it ("ECONNRESET" again and again), the client has
 function Subscription:next(timeout) end
 
 --- An iterator over `next(timeout)`: nil at the end; a timeout or an error raises, also a lost connection (the iterator can be
@@ -203,6 +241,16 @@ function Subscription:messages(timeout) end
 ---@return true
 function Subscription:unsubscribe(max) end
 
+--- Ends the subscription and loses nothing: returns when the server has seen it, so that all it sent has come, and the function has been
+--- given it; without a function `next` still takes it, then says "EOF".
+---@param timeout? number seconds
+---@return true? ok, string? message, string? code "ETIMEDOUT"
+function Subscription:drain(timeout) end
+
+--- How many messages were dropped at its limits.
+---@return integer
+function Subscription:dropped() end
+
 --- The same as `unsubscribe()`; a second time does nothing. So does the end of a block: `local sub <close>`.
 ---@return true
 function Subscription:close() end
@@ -215,6 +263,18 @@ function Subscription:settimeout(seconds) end
 --- How many messages wait to be taken.
 ---@return integer
 function Subscription:pending() end
+
+--- The answers to `requestmany`. It is its own iterator: calling it is `next`. Closed by `close`, by the end of a block, or collected.
+---@class lipc.answers
+local Answers = {}
+
+--- The next answer.
+---@return lipc.message? answer, string? message, string? code "EOF" there were `max`, "ETIMEDOUT" timeout or stall, "ENORESPONDERS" nobody is subscribed, "ECANCELED", or why the client has ended
+function Answers:next() end
+
+--- Wants no more of them.
+---@return true
+function Answers:close() end
 
 --- A message received.
 ---@class lipc.message

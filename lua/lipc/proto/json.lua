@@ -39,7 +39,15 @@ local function encode(object, order)
   return (dkjson.encode(object, { keyorder = order }))
 end
 
+---Marks a list as one, also when it is empty.
+---@param list table
+---@return table
+local function as_list(list)
+  return setmetatable(list, { __jsontype = "array" })
+end
+
 return {
+  list = as_list,
   decode_object = decode_object,
   encode = encode,
 }

@@ -10,9 +10,9 @@
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
 local classify = require "lipc.proto.nats_errors".classify
-local headers = require "lipc.proto.headers"
 local json = require "lipc.proto.json"
 local nats_client_parser = require "lipc.proto.nats_client_parser"
+local nats_requests = require "lipc.proto.nats_requests"
 local subject_rules = require "lipc.proto.subject"
 
 local concat = table.concat
@@ -53,6 +53,7 @@ local CONNECT_ORDER = {
 ---@field callback lipc.proto.MessageCallback
 ---@field received integer
 ---@field max? integer
+---@field winding? boolean   the server was told to end it
 
 ---@class lipc.proto.Client
 ---@field state "waiting"|"greeting"|"ready"|"closed"
@@ -86,6 +87,7 @@ local function new(options)
     last_token = 0,
     pings_unsent = 0,
     requests = {},
+    lasting = {}, -- those that take more than one answer
     subjects = {},
     subject_count = 0,
   }, Client)
@@ -177,7 +179,7 @@ function Client:close(reason)
   reason = reason or "closed"
   abandon_pings(self, reason)
   local requests = self.requests
-  self.requests, self.subscriptions = {}, {}
+  self.requests, self.lasting, self.subscriptions = {}, {}, {}
   self.out, self.count, self.greeting, self.pending = {}, 0, "", 0
   for _, callback in pairs(requests) do
     callback(nil, reason, "ECONNRESET")
@@ -316,7 +318,7 @@ function Client:unsubscribe(subscription, max)
     if self.state == "ready" then send(self, "UNSUB " .. sid .. " " .. max .. "\r\n") end
   else
     self.subscriptions[sid] = nil
-    if self.state == "ready" then send(self, "UNSUB " .. sid .. "\r\n") end
+    if self.state == "ready" and not subscription.winding then send(self, "UNSUB " .. sid .. "\r\n") end
   end
 end
 
@@ -324,14 +326,16 @@ end
 ---@param subscription lipc.proto.ClientSubscription
 function Client:wind_down(subscription)
   local sid = subscription.sid
-  if self.subscriptions[sid] == subscription and self.state == "ready" then send(self, "UNSUB " .. sid .. "\r\n") end
+  if self.subscriptions[sid] ~= subscription or subscription.winding then return end
+  subscription.winding = true -- on another connection it is not made again
+  if self.state == "ready" then send(self, "UNSUB " .. sid .. "\r\n") end
 end
 
 -- Everything subscribed to, for a new connection; a server counts from there.
 local function subscribe_again(self)
   local sids, lines = {}, {}
-  for sid in pairs(self.subscriptions) do
-    sids[#sids + 1] = sid
+  for sid, subscription in pairs(self.subscriptions) do
+    if not subscription.winding then sids[#sids + 1] = sid end
   end
   table.sort(sids, function (a, b) return tonumber(a) < tonumber(b) end)
   for _, sid in ipairs(sids) do
@@ -342,60 +346,6 @@ local function subscribe_again(self)
     end
   end
   return concat(lines)
-end
-
--- Requests: one subscription for the answers to all of them, each known by the last token of its reply subject.
-
-local function inbox(self)
-  local prefix = self.inbox_prefix
-  if not prefix then
-    local unique = self.options.unique
-    assert(type(unique) == "string" and is_subject(unique), "option unique is needed for requests: a token")
-    prefix = "_INBOX." .. unique .. "."
-    self.inbox_prefix = prefix
-    self:subscribe(prefix .. "*", nil, function (subject, reply, data, header)
-      local token = subject:sub(#prefix + 1)
-      local callback = self.requests[token]
-      if not callback then return end
-      self.requests[token] = nil
-      if header and data == "" and headers.status(header) == "503" then
-        return callback(nil, "no responders", "ENORESPONDERS")
-      end
-      callback(subject, reply, data, header)
-    end)
-  end
-  return prefix
-end
-
----A subject that only this client has.
----@return string
-function Client:new_inbox()
-  self.last_token = self.last_token + 1
-  return inbox(self) .. self.last_token
-end
-
----Publishes and hands the first answer to a callback, or nil, message, code ("ENORESPONDERS", "ECONNRESET").
----@param subject string
----@param data string
----@param header string?
----@param callback fun(subject: string?, reply: string?, data: string, header: string?)
----@return string? token  for forget(); nil, message, code as publish has them
----@return string? message
----@return string? code
-function Client:request(subject, data, header, callback)
-  local prefix = inbox(self)
-  local token = tostring(self.last_token + 1)
-  local sent, message, code = self:publish(subject, data, prefix .. token, header)
-  if not sent then return nil, message, code end
-  self.last_token = self.last_token + 1
-  self.requests[token] = callback
-  return token
-end
-
----Waits no longer for the answer to a request.
----@param token string
-function Client:forget(token)
-  self.requests[token] = nil
 end
 
 -- Being alive
@@ -493,6 +443,7 @@ function Client:msg(subject, sid, reply, data, header)
 end
 
 Client.hmsg = Client.msg
+nats_requests.extend(Client)
 
 local function failed(self, text, code)
   self.failure, self.failure_code = text, code

@@ -8,7 +8,8 @@ local sub = string.sub
 ---@class lipc.proto.ServerSubscription: lipc.proto.Subscription
 ---@field sid string
 ---@field session? lipc.proto.Session  nil for the server's own code, and when it has ended
----@field handler? fun(subject: string, reply: string?, data: string, header: string?)  the server's own code
+---@field handler? fun(subject: string, reply: string?, data: string, header: string?, from: lipc.proto.Session?)  of the
+---  server itself
 ---@field received integer
 ---@field max? integer      ends when so many messages were received
 ---@field deliver? fun(subject: string): boolean
@@ -79,12 +80,13 @@ local function give(message, list, i)
   subscription.received = received
   if not to then
     local data, header = data_of(message)
-    subscription.handler(message.subject, message.reply, data, header)
+    subscription.handler(message.subject, message.reply, data, header, message.from)
     return
   end
   local headers = message.header_size and to.headers
   local tail = message.tail
   if message.header_size and not headers then tail = plain_tail(message) end
+  if message.reply and to.replies then to:expect_answer(message.reply) end
   to:send(heads_of(list, headers, message.subject)[i], tail)
   if to.pending > to.notice then to:lag(message.from) end
   if received == subscription.max then to:expire(subscription) end
@@ -120,6 +122,7 @@ end
 local function route(server, from, skip, subject, reply, tail, size, header_size)
   local subscriptions = server.subscriptions
   local result = subscriptions.cache[subject] or subscriptions:match(subject)
+  result.hits = result.hits + 1
   local delivered = 0
   local message
 

@@ -14,12 +14,14 @@ local router = require "lipc.proto.nats_router"
 local sublist = require "lipc.proto.sublist"
 
 local INFO_ORDER = {
-  "server_id", "server_name", "version", "proto", "host", "port", "headers", "auth_required", "max_payload",
+  "server_id", "server_name", "version", "proto", "host", "port", "headers", "auth_required", "max_payload", "client_id",
+  "client_ip", "connect_urls",
 }
 
 ---@class lipc.proto.ServerOptions
 ---@field info? table                  further members of INFO: server_id, server_name, host, port ...
 ---@field random? fun(n: integer): integer  from 1 to n; math.random when absent
+---@field now? fun(): number           seconds, for permissions to answer that expire; absent: they do not
 ---@field authenticate? fun(session: lipc.proto.Session, options: table): lipc.proto.Permissions|boolean, string?
 ---  Asked at every CONNECT: true or what the client may do; false and a text, "Authorization Violation" when absent, refuses.
 ---  While it is there, a client must send CONNECT first.
@@ -34,11 +36,13 @@ local INFO_ORDER = {
 ---  another's feed, so take note and feed later
 ---@field on_close? fun(session: lipc.proto.Session, reason: string)  the session is closing: its subscriptions are gone
 
----What a client may do; nil: everything.
+---What a client may do; nil: everything.  nats_permissions.lua makes it from a configuration.
 ---@class lipc.proto.Permissions
 ---@field publish? fun(subject: string): boolean
 ---@field subscribe? fun(subject: string, queue: string?): boolean
----@field deliver? fun(subject: string): boolean  asked before a message is given to a subscription with a wildcard
+---@field filter? fun(pattern: string, queue: string?): (fun(subject: string): boolean)?  what a subscription asks before it
+---  is given a message; nil: nothing
+---@field responses? { max: integer, expires: number }  answers that may be given although publish says no
 
 ---@class lipc.proto.Server
 ---@field subscriptions lipc.proto.Sublist
@@ -58,6 +62,7 @@ local DEFAULTS = {
   high_water = 4 << 20,
   max_pending = 64 << 20,
   random = math.random,
+  now = function () return 0 end,
 }
 
 ---@param options? lipc.proto.ServerOptions
@@ -91,12 +96,23 @@ local function new(options)
   return setmetatable(self, Server)
 end
 
+---Changes who may do what, for those who are there as well.
+---@param authenticate? fun(session: lipc.proto.Session, options: table): lipc.proto.Permissions|boolean, string?
+function Server:set_authenticate(authenticate)
+  self.authenticate = authenticate
+  self.info.auth_required = authenticate and true or nil
+  local sessions = {}
+  for session in pairs(self.sessions) do sessions[#sessions + 1] = session end
+  for _, session in ipairs(sessions) do session:recheck() end
+end
+
 ---Makes the session of a new connection; its INFO is ready to be written.
----@param details? table  further members of its INFO (client_ip), kept in session.details for authenticate
+---@param details? table  further members of its INFO (client_ip); auth_required = false: who it is, is known without CONNECT
+---@param peer? table  what else is known of it, kept in session.peer for authenticate
 ---@return lipc.proto.Session
-function Server:session(details)
+function Server:session(details, peer)
   self.last_id = self.last_id + 1
-  local session = nats_session.new(self, self.last_id, details)
+  local session = nats_session.new(self, self.last_id, details or {}, peer or {})
   self.sessions[session] = true
   self.session_count = self.session_count + 1
   local info = { client_id = session.id }
@@ -124,7 +140,7 @@ end
 ---Subscribes the server's own code.
 ---@param subject string   a valid pattern
 ---@param queue string?
----@param handler fun(subject: string, reply: string?, data: string, header: string?)
+---@param handler fun(subject: string, reply: string?, data: string, header: string?, from: lipc.proto.Session?)
 ---@return table subscription  for unsubscribe
 function Server:subscribe(subject, queue, handler)
   local subscription = { subject = subject, queue = queue, handler = handler, received = 0 }

@@ -21,6 +21,9 @@ local NO_RESPONDERS = "16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
 local SUBSCRIPTION_MEMORY = 512
 local TOKEN_MEMORY = 512
 
+-- Replies that a client may still be allowed to send; the older ones are forgotten beyond that.
+local MOST_REPLIES = 4096
+
 -- Above so many pieces the output list is not worth keeping for the next turn.
 local REUSABLE_PIECES = 4096
 
@@ -33,32 +36,36 @@ local CONNECT_TYPES = {
 
 ---@class lipc.proto.Session
 ---@field id integer
----@field details table          what Server:session was given
+---@field peer table             what Server:session was given
 ---@field options table          what CONNECT said
 ---@field pending integer        bytes taken or to be taken and not yet written
 ---@field paused integer         not 0: a subscriber of this client's messages lags, stop reading from it
 ---@field closing? string        why the connection is to be closed
 ---@field pings_out integer      PINGs without an answer
+---@field waiting? boolean        CONNECT has not been accepted yet, and must be
 ---@field package out string[]
 ---@field package count integer
 local Session = {}
 Session.__index = Session
 
-local await_connect, choose_path
+local await_connect, choose_path, identify
 
 ---@param server lipc.proto.Server
 ---@param id integer
----@param details? table
+---@param details table
+---@param peer table
 ---@return lipc.proto.Session
-local function new(server, id, details)
+local function new(server, id, details, peer)
   local self = setmetatable({
     server = server,
     id = id,
-    details = details or {},
+    peer = peer,
     -- As nats-server has it, a client that says nothing wants every answer and every check.
     options = { verbose = true, pedantic = true, echo = true, protocol = 0 },
     out = {},
     count = 0,
+    taken = 0, -- pieces; a message is two
+    lines = 0, -- pieces that are not of messages
     pending = 0,
     notice = server.high_water,
     paused = 0,
@@ -68,10 +75,10 @@ local function new(server, id, details)
     subscription_memory = 0,
   }, Session)
   self.parser = nats_server_parser.new(self, server)
-  if server.authenticate then
-    await_connect(self)
-  else
+  if not server.authenticate or details.auth_required == false and identify(self) then
     choose_path(self)
+  else
+    await_connect(self)
   end
   return self
 end
@@ -98,6 +105,7 @@ function Session:take()
     end
   end
   self.count = 0
+  self.taken = self.taken + count
   return data
 end
 
@@ -153,6 +161,8 @@ function Session:send(piece, more)
     out[count + 2] = more
     self.pending = self.pending + #more
     count = count + 1
+  else
+    self.lines = self.lines + 1
   end
   self.count = count + 1
 end
@@ -164,6 +174,17 @@ function Session:mark()
   local server = self.server
   server.dirty_count = server.dirty_count + 1
   server.dirty[server.dirty_count] = self
+end
+
+-- As Go's %q writes a string, which nats-server's texts have.
+local GO_ESCAPES = {
+  ["\a"] = "\\a", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\v"] = "\\v",
+  ['"'] = '\\"', ["\\"] = "\\\\",
+}
+
+local function go_quote(text)
+  local bytes = utf8.len(text) and "[\0-\31\127\"\\]" or "[\0-\31\127-\255\"\\]"
+  return '"' .. text:gsub(bytes, function (c) return GO_ESCAPES[c] or ("\\x%02x"):format(c:byte()) end) .. '"'
 end
 
 ---@package
@@ -223,6 +244,56 @@ local function check_connect(options)
   return checked
 end
 
+-- Asks who the client is and what it may do; one that may nothing is closed.
+function identify(self)
+  local authenticate = self.server.authenticate
+  self.permissions = nil
+  if not authenticate then return true end
+  local permissions, text = authenticate(self, self.options)
+  if not permissions then return self:fail(text or UNAUTHORIZED) end
+  self.permissions = type(permissions) == "table" and permissions or nil
+  return true
+end
+
+local function subscribe_violation(subject, rest)
+  return "Permissions Violation for Subscription to " .. go_quote(subject) .. rest
+end
+
+-- What is asked before a message goes to a subscription; nil: nothing.
+local function always() return true end
+
+local function filter_for(permissions, subject, queue)
+  if not permissions then return nil end
+  return permissions.filter and permissions.filter(subject, queue) or permissions.responses and always or nil
+end
+
+-- Ends subscriptions that the client may not have any more.
+local function renew_subscriptions(self)
+  local permissions = self.permissions
+  for sid, subscription in pairs(self.subscriptions) do
+    local subject, queue = subscription.subject, subscription.queue
+    if permissions and permissions.subscribe and not permissions.subscribe(subject, queue) then
+      self:expire(subscription)
+      self:error(subscribe_violation(subject, " (sid " .. go_quote(sid) .. ")"))
+    else
+      subscription.deliver = filter_for(permissions, subject, queue)
+    end
+  end
+end
+
+---Looks again at what the client may do, when the server's mind has changed: one that may no longer connect is closed, what
+---it may no longer subscribe to ends.
+function Session:recheck()
+  if self.closing then return end
+  if self.waiting then
+    if not self.server.authenticate then choose_path(self) end
+    return
+  end
+  if not identify(self) then return end
+  choose_path(self)
+  renew_subscriptions(self)
+end
+
 ---@package
 function Session:connect(text)
   local given = json.decode_object(text)
@@ -233,15 +304,11 @@ function Session:connect(text)
     options[name] = value
   end
 
-  local authenticate = self.server.authenticate
-  if authenticate then
-    local permissions, text_for_client = authenticate(self, options)
-    if not permissions then return self:fail(text_for_client or UNAUTHORIZED) end
-    self.permissions = type(permissions) == "table" and permissions or nil
-  end
+  if not identify(self) then return end
   if options.protocol ~= 0 and options.protocol ~= 1 then return self:fail "invalid client protocol" end
   if options.no_responders and not options.headers then return self:fail "no responders requires headers support" end
   choose_path(self)
+  if self.subscription_count > 0 then renew_subscriptions(self) end
   if self.verbose then self:send(OK) end
 end
 
@@ -253,12 +320,37 @@ function Session:pub(subject, reply, tail, size, header_size)
   if not delivered and reply and self.no_responders then self:tell_no_responders(reply) end
 end
 
+---A message asks the client for an answer, which it is allowed to give.
+---@package
+function Session:expect_answer(reply)
+  local replies = self.replies
+  if replies.count >= MOST_REPLIES then
+    replies = { count = 0, young = {}, old = replies.young }
+    self.replies = replies
+  end
+  replies.count = replies.count + 1
+  replies.old[reply] = nil
+  replies.young[reply] = { since = self.server.now(), sent = 0 }
+end
+
+-- Whether the client was asked for this answer, and has not given it too often or too late.
+local function may_answer(self, subject)
+  local replies, responses = self.replies, self.permissions.responses
+  if not replies then return false end
+  local asked = replies.young[subject] or replies.old[subject]
+  if not asked then return false end
+  asked.sent = asked.sent + 1
+  if asked.sent <= responses.max and self.server.now() - asked.since <= responses.expires then return true end
+  replies.young[subject], replies.old[subject] = nil, nil
+  return false
+end
+
 -- Instead of pub, for clients that have checks or answers coming.
 local function careful_pub(self, subject, reply, tail, size, header_size)
   if self.pedantic and not is_subject(subject) then self:error "Invalid Publish Subject" end
   local permissions = self.permissions
-  if permissions and permissions.publish and not permissions.publish(subject) then
-    return self:error('Permissions Violation for Publish to "' .. subject .. '"')
+  if permissions and permissions.publish and not permissions.publish(subject) and not may_answer(self, subject) then
+    return self:error("Permissions Violation for Publish to " .. go_quote(subject))
   end
   if self.verbose then self:send(OK) end
   return Session.pub(self, subject, reply, tail, size, header_size)
@@ -272,14 +364,27 @@ function Session:hpub(subject, reply, tail, size, header_size)
   return self:pub(subject, reply, tail, size, header_size > 0 and header_size or nil)
 end
 
----@package
-function Session:tell_no_responders(reply)
+-- The client's own subscription that a reply to it finds.
+local function own_subscription(self, reply)
   local result = self.server.subscriptions:match(reply)
   for i = 1, result.n do
-    local subscription = result[i]
-    if subscription.session == self then
-      return self:send("HMSG " .. reply .. " " .. subscription.sid .. " ", NO_RESPONDERS)
-    end
+    if result[i].session == self then return result[i] end
+  end
+end
+
+---@package
+function Session:tell_no_responders(reply)
+  local subscription = own_subscription(self, reply)
+  if subscription then self:send("HMSG " .. reply .. " " .. subscription.sid .. " ", NO_RESPONDERS) end
+end
+
+---Answers a request of this client; nobody else gets it.
+---@param reply string
+---@param data string
+function Session:answer(reply, data)
+  local subscription = own_subscription(self, reply)
+  if subscription then
+    self:send("MSG " .. reply .. " " .. subscription.sid .. " ", #data .. "\r\n" .. data .. "\r\n")
   end
 end
 
@@ -289,11 +394,10 @@ end
 local function refusal(self, subject, queue, memory, tokens)
   local server, permissions = self.server, self.permissions
   if permissions and permissions.subscribe and not permissions.subscribe(subject, queue) then
-    return 'Permissions Violation for Subscription to "' .. subject .. '"'
-      .. (queue and ' using queue "' .. queue .. '"' or "")
+    return subscribe_violation(subject, queue and " using queue " .. go_quote(queue) or "")
   end
   if tokens > server.max_subscription_tokens then
-    return 'Permissions Violation for Subscription to "' .. subject .. '", too many tokens'
+    return subscribe_violation(subject, ", too many tokens")
   end
   if self.subscription_count >= server.max_subscriptions
     or self.subscription_memory + memory > server.max_subscription_memory then
@@ -309,10 +413,9 @@ function Session:sub(subject, queue, sid)
     local memory = SUBSCRIPTION_MEMORY + #subject + #(queue or "") + #sid + (dots + 1) * TOKEN_MEMORY
     local text = refusal(self, subject, queue, memory, dots + 1)
     if text then return self:error(text) end
-    local permissions = self.permissions
     local subscription = {
       subject = subject, queue = queue, sid = sid, session = self, received = 0, memory = memory,
-      deliver = permissions and subject_rules.has_wildcard(subject) and permissions.deliver or nil,
+      deliver = filter_for(self.permissions, subject, queue),
     }
     self.subscriptions[sid] = subscription
     self.subscription_count = self.subscription_count + 1
@@ -374,6 +477,7 @@ local BEFORE_CONNECT = {
 
 -- Until CONNECT has been accepted, nothing else is.
 function await_connect(self)
+  self.waiting = true
   for name, method in pairs(BEFORE_CONNECT) do
     self[name] = method
   end
@@ -381,6 +485,7 @@ end
 
 -- Applies what CONNECT said.
 function choose_path(self)
+  self.waiting = nil
   for name in pairs(BEFORE_CONNECT) do
     self[name] = nil
   end
@@ -388,6 +493,7 @@ function choose_path(self)
   self.verbose, self.pedantic, self.headers = options.verbose, options.pedantic, options.headers
   self.no_responders = options.no_responders
   self.skip = not options.echo and self or nil
+  self.replies = permissions and permissions.responses and (self.replies or { count = 0, young = {}, old = {} }) or nil
   if self.verbose or self.pedantic or permissions and permissions.publish then self.pub = careful_pub end
 end
 

@@ -249,12 +249,28 @@ function Sublist:match(subject)
   if not result then
     -- unit: what one subscription adds to the weight; whoever formats a line per subscription holds the subject once more
     local unit = ENTRY_WEIGHT + 2 * #subject
-    result = { subject = subject, n = 0, weight = 2 * unit, unit = unit }
+    result = { subject = subject, n = 0, hits = 0, weight = 2 * unit, unit = unit }
     local tokens, count = split(subject)
     if tokens then collect(result, self.root, tokens, 1, count) end
   end
   self:remember(subject, result)
   return result
+end
+
+---Walks over the subjects that were looked for lately, with how often each was published to while its result was kept.
+function Sublist:each_used()
+  local generations, at, subject = { self.young.results, self.old.results }, 1, nil
+  return function ()
+    while generations[at] do
+      local result
+      subject, result = next(generations[at], subject)
+      if not subject then
+        at = at + 1
+      elseif result.hits > 0 and (at == 1 or generations[1][subject] ~= result) then
+        return subject, result.hits
+      end
+    end
+  end
 end
 
 return { new = new }

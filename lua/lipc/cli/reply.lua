@@ -1,0 +1,96 @@
+-- reply.lua - lipc reply: answers requests, with fixed words or with what a command prints; internal.
+-- SPDX-License-Identifier: MIT
+
+local ipc = require "lipc"
+local connect = require "lipc.cli.connect"
+local failure = require "lipc.cli.failure"
+
+local reply = { summary = "Answer requests." }
+
+function reply.options(command)
+  command:argument("subject", "Which.")
+  command:argument("answer", "What to answer."):args "?"
+  command:option("--command", "What to answer is the output of this shell command. It has the request on standard input, "
+    .. "its subject in $LIPC_SUBJECT and its header Name in $LIPC_HEADER_NAME. When it fails the answer has the headers "
+    .. "Nats-Service-Error and Nats-Service-Error-Code, its exit status."):argname "COMMAND"
+  command:option("-q --queue", "Join this group: each request goes to one member of it."):argname "GROUP"
+  command:option("-c --count", "End after so many requests."):convert(connect.count):argname "N"
+  command:option("-j --jobs", "So many commands at once."):convert(connect.count):default "1":argname "N"
+  command:option("-t --timeout", "A command that takes longer is ended."):convert(connect.seconds):argname "SECONDS"
+  command:flag("-v --verbose", "Say on standard error when the broker has the subscription, and each request.")
+  connect.header_option(command)
+  connect.options(command)
+end
+
+-- Names and values of environment variables are strings of C.
+local function environment(message)
+  local variables = { LIPC_SUBJECT = message.subject }
+  for name, value in pairs(message.headers or {}) do
+    if type(value) == "table" then value = value[1] end
+    variables["LIPC_HEADER_" .. name:upper():gsub("[^A-Z0-9]", "_")] = value:gsub("%z", "")
+  end
+  return variables
+end
+
+-- What a command makes of a message: data, headers.
+local function run(arguments, message)
+  local result, problem, code, partial = ipc.process.run {
+    "sh", "-c", arguments.command, input = message.data, stderr = "inherit", env_add = environment(message),
+    timeout = arguments.timeout, pgroup = true,
+  }
+  if result and result.ok then return result.stdout end
+  local output = (result or partial or {}).stdout or ""
+  local status = result and result.status
+  problem = status and "the command ended with " .. tostring(status) or problem
+  return output, {
+    ["Nats-Service-Error"] = problem:gsub("[\r\n]+", " "), ["Nats-Service-Error-Code"] = status and status.code or code,
+  }
+end
+
+local function answer_all(arguments, client, subscription, headers, counter)
+  for message in subscription:messages() do
+    counter.taken = counter.taken + 1
+    if arguments.count and counter.taken > arguments.count then return end
+    if arguments.verbose then io.stderr:write("lipc reply: ", message.subject, "\n") end
+    local data, more = arguments.answer, nil
+    if arguments.command then data, more = run(arguments, message) end
+    local fields = { table.unpack(headers or {}) }
+    for name, value in pairs(more or {}) do fields[name] = value end
+    if message.reply then
+      local ok, problem = message:respond(data, { headers = next(fields) and fields or nil })
+      if not ok then io.stderr:write("lipc reply: ", problem, "\n") end
+    end
+  end
+  if client:status() == "closed" then failure.fail "the connection has ended" end
+end
+
+function reply.run(arguments)
+  if (arguments.answer == nil) == (arguments.command == nil) then
+    failure.misuse "either an answer or '--command' is needed"
+  end
+  local headers = connect.headers(arguments.header)
+  local loop <close> = failure.must(ipc.loop.new())
+  local problem
+  local function guarded(fn, ...)
+    local results = table.pack(xpcall(fn, function (what)
+      return failure.is(what) and what or debug.traceback(tostring(what), 2)
+    end, ...))
+    if not results[1] then problem = problem or results[2] end
+  end
+  loop:wrap(guarded, function ()
+    local client <close> = connect.open(arguments, connect.staying())
+    local subscription = failure.must(client:subscribe(arguments.subject, { queue = arguments.queue, max = arguments.count }))
+    failure.must(client:flush(10))
+    if arguments.verbose then io.stderr:write("lipc reply: listening on ", arguments.subject, "\n") end
+    local counter, tasks = { taken = 0 }, {}
+    for i = 1, arguments.jobs do
+      tasks[i] = loop:wrap(guarded, answer_all, arguments, client, subscription, headers, counter)
+    end
+    for _, task in ipairs(tasks) do task:join() end
+    if not problem then failure.must(client:flush(10)) end
+  end)
+  loop:run()
+  if problem then error(problem, 0) end
+end
+
+return reply
