@@ -26,7 +26,9 @@ end
 ---@return table  options of ipc.admin
 function ls.selected(arguments)
   return {
-    kind = #arguments.kind > 0 and arguments.kind or nil, name = arguments.match and lua_pattern(arguments.match), all = arguments.all,
+    kind = #arguments.kind > 0 and arguments.kind or nil,
+    name = arguments.match and lua_pattern(arguments.match),
+    all = arguments.all,
     dirs = #arguments.dir > 0 and arguments.dir or nil,
   }
 end

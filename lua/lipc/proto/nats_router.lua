@@ -8,7 +8,8 @@ local sub = string.sub
 ---@class lipc.proto.ServerSubscription: lipc.proto.Subscription
 ---@field sid string
 ---@field session? lipc.proto.Session  nil for the server's own code, and when it has ended
----@field handler? fun(subject: string, reply: string?, data: string, header: string?, from: lipc.proto.Session?)  the server's own code
+---@field handler? fun(subject: string, reply: string?, data: string, header: string?, from: lipc.proto.Session?)  the server's
+---  own code
 ---@field received integer
 ---@field max? integer      ends when so many messages were received
 ---@field deliver? fun(subject: string): boolean
