@@ -101,7 +101,7 @@ end
 local function finish(self, problem, code)
   if self.ended then return end
   self.ended, self.problem, self.code = true, problem, code
-  self.client.proto:forget(self.token)
+  if self.token then self.client.proto:forget(self.token) end
 end
 
 local function drop(self)
