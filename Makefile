@@ -170,6 +170,13 @@ oom: ## fail allocation 1, 2, 3 ... of every script in spec/oom
 oom-run: all $(PROBE) $(HOSTS)
 	@LUA='$(LUA)' sh .build/oom $(TEST)
 
+fuzz: ## random input for the protocol's state machines (SECONDS=60, SEED=number, TARGET=name)
+	@$(DEPS) 'make fuzz' $(DEPS_DEMO)
+	@$(SUB) fuzz-run
+fuzz-run: all
+	@LUA_PATH='./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;' LUA_CPATH='./$(B)/lib/?.so;;' \
+	  $(LUA) spec/fuzz/run.lua '$(or $(SECONDS),60)' '$(SEED)' '$(TARGET)'
+
 bench: ## measure against C twins and nats-server; non-zero when a ratio is missed
 	@$(DEPS) 'make bench' $(DEPS_BENCH)
 	@$(SUB) bench-run
@@ -243,5 +250,5 @@ help: ## this list
 
 FORCE:
 .PHONY: FORCE all demo demo-run test test-run lint lint-run format asan asan-run valgrind valgrind-run \
-	oom oom-run bench bench-run rock rock-test rock-test-run ci install uninstall steps static deps clean help
+	oom oom-run fuzz fuzz-run bench bench-run rock rock-test rock-test-run ci install uninstall steps static deps clean help
 .DELETE_ON_ERROR:

@@ -104,9 +104,9 @@ describe("broker under much", function()
   it("serves 100,000 subscriptions", function()
     local clients, each = 10, 10000 // PART
     handle = assert(ipc.broker.start { path = names.path ".sock" })
-    local sockets, before = {}, nil
+    local sockets = {}
     for c = 1, clients do sockets[c] = nats.open(handle:url()) end
-    before = resident(handle:pid())
+    local before = resident(handle:pid())
     for c = 1, clients do
       local lines = {}
       for i = 1, each do lines[i] = ("SUB sensors.%d.%d.temp %d\r\n"):format(c, i, i) end

@@ -171,6 +171,43 @@ describe("broker", function()
     end)
   end)
 
+  it("takes less from a client in a turn of the loop when that goes to many", function()
+    local loop <close> = assert(ipc.loop.new())
+    local broker = assert(ipc.broker.new { path = names.path ".sock", max_pending = 1 << 30 }:wrap(loop))
+    local ended, most = false, 0
+    loop:wrap(function()
+      local reader, publisher = nats.open(broker:url()), nats.open(broker:url())
+      local subs = {}
+      for i = 1, 1000 do subs[i] = ("SUB f %d\r\n"):format(i) end
+      assert(reader:write(table.concat(subs)))
+      nats.sync(reader)
+      loop:wrap(function()
+        while not ended do
+          if not reader:readsome(1 << 20) then break end
+        end
+      end)
+      loop:wrap(function()
+        local flood = ("PUB f 0\r\n\r\n"):rep(6000)
+        while not ended and publisher:write(flood) do end
+      end)
+      local turns, last = 0, 0
+      repeat
+        ipc.sleep(0)
+        local out = broker:stats().messages_out
+        if out > last then turns = turns + 1 end
+        if turns > 6 then most = math.max(most, out - last) end -- by then it knows
+        last = out
+      until turns > 20
+      ended = true
+      broker:stop()
+      reader:close()
+      publisher:close()
+    end)
+    loop:run()
+    -- what 512 bytes can say, to a thousand
+    assert.is_true(most <= 512 // 11 * 1000 + 1000, most)
+  end)
+
   it("answers a PING while a publisher floods", function()
     start {}
     local publishers = {}

@@ -46,11 +46,11 @@ describe("proto.nats_server", function ()
     local asked
     local server = nats_server.new {
       authenticate = function (session, options)
-        asked = { session.details.uid, options.user, options.name }
+        asked = { session.peer.uid, options.user, options.name }
         return false, "Go Away"
       end,
     }
-    local session = server:session { uid = 7 }
+    local session = server:session(nil, { uid = 7 })
     session:take()
     session:feed 'CONNECT {"user":"me","name":"n"}\r\n'
     assert.same({ 7, "me", "n" }, asked)

@@ -147,7 +147,7 @@ local function ping(self)
     if now() >= last + options.ping_interval then
       last = now()
       for session in pairs(server.sessions) do
-        if session.on_network then
+        if session.peer.ip then
           if session.pings_out >= options.ping_max then session:fail "Stale Connection" else session:send_ping() end
         end
       end
@@ -179,9 +179,7 @@ function Broker:_admit(socket, peer)
   local server = self.server
   local details = { client_ip = peer.ip }
   if server.authenticate and not access.needs_login(self.options, peer) then details.auth_required = false end
-  local session = server:session(details)
-  session.trusted, session.uid, session.on_network = peer.trusted, peer.uid, peer.ip ~= nil
-  local connection = Connection.new(self, socket, session, peer)
+  local connection = Connection.new(self, socket, server:session(details, peer))
   self.connections[connection] = true
   self.connection_count = self.connection_count + 1
   self.connections_ever = self.connections_ever + 1

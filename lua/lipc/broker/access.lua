@@ -115,10 +115,11 @@ function access.new(options, always)
 
   -- Somebody who shows nothing is who the kernel says; over TCP nobody, or anybody where that is enough.
   local function unnamed(session)
-    if session.trusted then return true end
-    local user = uids[session.uid]
+    local peer = session.peer
+    if peer.trusted then return true end
+    local user = uids[peer.uid]
     if user then return user.permissions end
-    return insecure and session.on_network and default
+    return insecure and peer.ip and default
   end
 
   return function (session, given)

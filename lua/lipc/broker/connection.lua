@@ -3,9 +3,14 @@
 -- what it is sent.    SPDX-License-Identifier: MIT
 
 local now = require("lipc").now
+local max = math.max
 local quote = require("lipc.broker.log").quote
 
-local READ_SIZE = 65536
+-- Bytes taken from one client in one turn of the loop: fewer when what it publishes goes to many, so that the others have
+-- their turn.
+local READ_SIZE, FIRST_READ_SIZE, SMALLEST_READ_SIZE = 65536, 4096, 512
+local DELIVERIES_A_TURN = 16384
+
 local WRITE_SIZE = 65536
 
 -- After the last word a client gets so long, and may send so much, until the socket is closed: closing one with unread
@@ -19,14 +24,14 @@ local LAST_WORD_BYTES = 4 << 20
 local Connection = {}
 Connection.__index = Connection
 
-local function new(broker, socket, session, peer)
+local function new(broker, socket, session)
   local self = setmetatable({
     broker = broker,
     loop = broker.loop,
     socket = socket,
     fd = socket:fd(),
     session = session,
-    peer = peer,
+    peer = session.peer,
     began = now(),
     messages_in = 0,
     bytes_in = 0,
@@ -179,22 +184,28 @@ local function read(self)
   local session, socket, fd = self.session, self.socket, self.fd
   local broker, wait = self.broker, self.loop.wait
   local server = broker.server
-  local deadline = server.authenticate and not session.trusted and now() + broker.options.auth_timeout or nil
+  local deadline = session.waiting and now() + broker.options.auth_timeout or nil
+  local size = FIRST_READ_SIZE
   while not session.closing do
     if session.paused ~= 0 then
       wait(nil, nil, nil)
     else
       wait(fd, "r", deadline)
       if session.closing or self.closed then break end
-      local data, message, code = socket:readsome(READ_SIZE, 0)
+      local data, message, code = socket:readsome(size, 0)
       if data then
         local trace = broker.log.trace
         if trace then trace("%s - <<- [%s]", self, quote(data)) end
         self:count("bytes_in", #data)
-        local before = server.messages_in
+        local messages_in, messages_out = server.messages_in, server.messages_out
         session:feed(data)
-        self.messages_in = self.messages_in + server.messages_in - before
+        self.messages_in = self.messages_in + server.messages_in - messages_in
         if deadline and not session.waiting then deadline = nil end
+        if server.messages_out - messages_out > DELIVERIES_A_TURN then
+          size = max(size // 2, SMALLEST_READ_SIZE)
+        elseif #data == size and size < READ_SIZE then
+          size = 2 * size
+        end
         if server.dirty_count > 0 then broker:_kick() end
       elseif code ~= "ETIMEDOUT" then
         self.broken = message

@@ -216,8 +216,8 @@ end
 ---Keeps an unfinished line, unless it is too long or cannot become an operation.
 ---@package
 function Parser:hold(line)
-  local word = match(line, "^[^ \t\r]*")
-  local known = self.prefixes[upper(sub(word, 1, LONGEST_OPERATION))] or self:operation(line)
+  local word, after = match(line, "^([^ \t\r]*)(.?)")
+  local known = after == "" and self.prefixes[upper(sub(word, 1, LONGEST_OPERATION))] or self:operation(line)
   if not known then return self:fail(UNKNOWN_OPERATION) end
   if #line > self.longest_line + #"\r" then return self:fail(LINE_EXCEEDED) end
   self:keep(line)

@@ -107,11 +107,12 @@ function Server:set_authenticate(authenticate)
 end
 
 ---Makes the session of a new connection; its INFO is ready to be written.
----@param details? table  further members of its INFO (client_ip), kept in session.details for authenticate
+---@param details? table  further members of its INFO (client_ip); auth_required = false: who it is, is known without CONNECT
+---@param peer? table  what else is known of it, kept in session.peer for authenticate
 ---@return lipc.proto.Session
-function Server:session(details)
+function Server:session(details, peer)
   self.last_id = self.last_id + 1
-  local session = nats_session.new(self, self.last_id, details)
+  local session = nats_session.new(self, self.last_id, details or {}, peer or {})
   self.sessions[session] = true
   self.session_count = self.session_count + 1
   local info = { client_id = session.id }

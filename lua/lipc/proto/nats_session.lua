@@ -36,7 +36,7 @@ local CONNECT_TYPES = {
 
 ---@class lipc.proto.Session
 ---@field id integer
----@field details table          what Server:session was given
+---@field peer table             what Server:session was given
 ---@field options table          what CONNECT said
 ---@field pending integer        bytes taken or to be taken and not yet written
 ---@field paused integer         not 0: a subscriber of this client's messages lags, stop reading from it
@@ -48,17 +48,18 @@ local CONNECT_TYPES = {
 local Session = {}
 Session.__index = Session
 
-local await_connect, choose_path
+local await_connect, choose_path, identify
 
 ---@param server lipc.proto.Server
 ---@param id integer
----@param details? table
+---@param details table
+---@param peer table
 ---@return lipc.proto.Session
-local function new(server, id, details)
+local function new(server, id, details, peer)
   local self = setmetatable({
     server = server,
     id = id,
-    details = details or {},
+    peer = peer,
     -- As nats-server has it, a client that says nothing wants every answer and every check.
     options = { verbose = true, pedantic = true, echo = true, protocol = 0 },
     out = {},
@@ -74,10 +75,10 @@ local function new(server, id, details)
     subscription_memory = 0,
   }, Session)
   self.parser = nats_server_parser.new(self, server)
-  if server.authenticate then
-    await_connect(self)
-  else
+  if not server.authenticate or details.auth_required == false and identify(self) then
     choose_path(self)
+  else
+    await_connect(self)
   end
   return self
 end
@@ -244,7 +245,7 @@ local function check_connect(options)
 end
 
 -- Asks who the client is and what it may do; one that may nothing is closed.
-local function identify(self)
+function identify(self)
   local authenticate = self.server.authenticate
   self.permissions = nil
   if not authenticate then return true end
