@@ -16,7 +16,7 @@ loop:wrap(function() -- the application's part
   assert(c:flush(5))
 
   local child <close> = assert(ipc.process.spawn { -- another program
-    arg[-1] or "lua5.4", "-e", [[
+    os.getenv "LUA" or arg[-1], "-e", [[
       local c = assert(require("lipc").connect(os.getenv "BROKER"))
       print(assert(c:request("app.add", "40 2", 5)).data, assert(c:request("app.add", "x", 5)).data)
     ]], env_add = { BROKER = broker:url() }, stdout = "pipe",
