@@ -89,6 +89,25 @@ describe("client", function()
       assert.equal("ECANCELED", (select(3, answers:next())))
     end)
 
+    it("hands its answers to several tasks", function()
+      in_loop(function()
+        local c = connect()
+        responders(c, 6)
+        local answers = assert(c:requestmany("who", "", { max = 6, timeout = SECONDS }))
+        local got, tasks = 0, {}
+        for i = 1, 3 do
+          tasks[i] = ipc.loop.current():wrap(function()
+            for _ in answers do
+              got = got + 1
+              ipc.sleep(0.001)
+            end
+          end)
+        end
+        for _, task in ipairs(tasks) do assert(task:join()) end
+        assert.equal(6, got)
+      end)
+    end)
+
     it("is forgotten when collected", function()
       local c = connect()
       responders(c, 1)
