@@ -373,16 +373,20 @@ while True:
     it("is a line for each event, in a file or by a function", function()
       local log, socket = path ".log", path ".sock"
       start { path = socket, log = log, debug = true, trace = true, token = "t", tcp = "127.0.0.1:0" }
-      local c = connect("unix://" .. socket, '{"verbose":false,"name":"x\\u0001"}')
+      local c = connect("unix://" .. socket, '{"verbose":false,"name":"x"}')
+      assert(c:write 'CONNECT {"verbose":false,"auth_token":"s3cret","name":"y"}\r\n')
+      nats.sync(c)
       local bad = nats.connect(handle:url "tcp")
-      assert(bad:write "CONNECT {}\r\n")
+      assert(bad:write 'CONNECT {"auth_token":"s3cret"}\r\n')
       nats.rest(bad)
       bad:close()
       c:close()
       await(function() return read(log):find "closed: Client Closed" end)
       handle:stop()
       local text = read(log)
+      assert.is_nil((text:find "s3cret"))
       for _, pattern in ipairs {
+        "<<%- %[CONNECT {%.%.%.}\\r\\nPING\\r\\n%]\n", "<<%- %[33 bytes before it is let in%]\n",
         "%[INF%] Listening for client connections on unix://" .. socket:gsub("%p", "%%%0") .. "\n",
         "%[INF%] Listening for client connections on 127%.0%.0%.1:%d+\n",
         "%[INF%] Server is ready\n", "%[INF%] Shutting down\n",

@@ -60,6 +60,11 @@ describe("the example", function()
     for i = 1, 3 do assert.matches("tick\t" .. i .. "\n", out) end
   end)
 
+  it("broker_users", function()
+    assert.equal("a stranger:\tEACCES\nthe screen, all subjects:\tEPERM\nthe sensor, an alarm:\tEPERM\nthe screen:\t21.5\n"
+      .. "the clock:\tnoon\n", peers.done(peers.run(lua, "examples/broker_users.lua")))
+  end)
+
   it("mistake_broker_for_pipe", function()
     local out = peers.done(peers.run(lua, "examples/mistake_broker_for_pipe.lua", 2000))
     assert.matches("^a pipe +%d+ lines a second\na broker +%d+ lines a second\nthe broker took [%d.]+ times", out)

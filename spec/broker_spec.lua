@@ -364,7 +364,7 @@ describe("broker", function()
       loop:run()
       loop:close()
       assert.equal(total, sent)
-      assert.is_true(highest < 4 << 20, "pending " .. highest)
+      assert.is_true(highest < 8 << 20, "pending " .. highest)
     end)
 
     it("cuts one with more pending than max_pending, whoever publishes", function()

@@ -17,8 +17,9 @@ local serve = require "lipc.broker.serve"
 local forks = require("lipc.core").wait().forks
 local now = ipc.now
 
--- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.
-local HIGH_WATER = 1 << 20
+-- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.  Not less in general: what a
+-- paused client has written may be lost when it closes with SO_LINGER 0, as libnats does.
+local HIGH_WATER = 4 << 20
 
 local Broker = {}
 Broker.__index = Broker
@@ -88,7 +89,7 @@ function Broker:listen()
   if not list then return nil, message, code end
   self.listeners = list
   make_server(self, id)
-  self.log.notice("Starting lipc broker %s", self.options.name or "")
+  self.log.notice("Starting lipc broker%s", self.options.name and " " .. self.options.name or "")
   for _, one in ipairs(list) do self.log.notice("Listening for client connections on %s", listener.address(one)) end
   self.log.notice "Server is ready"
   return self
@@ -102,10 +103,11 @@ function Broker:reload(given)
     return nil, message, code
   end
   options.token = options.token or self.made_token
-  self.options, self.log = options, log.new(options)
   local server = self.server
+  local authenticate = server and access.new(options, server.authenticate ~= nil)
+  self.options, self.log = options, log.new(options)
   if server then
-    server:set_authenticate(access.new(options, server.authenticate ~= nil))
+    server:set_authenticate(authenticate)
     if self.loop then
       self:_kick()
       self.loop.wake(self.pinger)

@@ -13,6 +13,7 @@ local function run(chunk, path)
   local task = coroutine.create(chunk)
   debug.sethook(task, function () error(path .. ": it does not end", 0) end, "", MOST_INSTRUCTIONS)
   local ok, result = coroutine.resume(task)
+  if not ok and result == "not enough memory" then error(result, 0) end
   if ok and coroutine.status(task) ~= "dead" then ok, result = false, path .. ": it yields" end
   return ok, result
 end
@@ -26,6 +27,7 @@ function config.load(path, name)
   text = text:gsub("^#[^\n]*", "")
   local environment = {}
   local chunk, problem = load(text, "@" .. path, "t", environment)
+  if problem == "not enough memory" then error(problem, 0) end
   local result
   if chunk then
     local ok

@@ -195,7 +195,9 @@ local function read(self)
       local data, message, code = socket:readsome(size, 0)
       if data then
         local trace = broker.log.trace
-        if trace then trace("%s - <<- [%s]", self, quote(data)) end
+        if trace then -- a secret may come in pieces
+          trace("%s - <<- [%s]", self, session.waiting and ("%d bytes before it is let in"):format(#data) or quote(data))
+        end
         self:count("bytes_in", #data)
         local messages_in, messages_out = server.messages_in, server.messages_out
         session:feed(data)

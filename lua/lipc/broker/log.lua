@@ -51,11 +51,19 @@ function log.new(options)
   }
 end
 
----Bytes of the protocol on one line.
+local function has_secret(line)
+  line = line:lower()
+  return line:find('"pass"', 1, true) ~= nil or line:find('"auth_token"', 1, true) ~= nil or line:find("\\u", 1, true) ~= nil
+end
+
+---Bytes of the protocol on one line, without what a client shows to get in.
 ---@param data string
 ---@return string
 function log.quote(data)
-  local text = data:sub(1, MOST_BYTES):gsub("[\0-\31\127-\255\\]", function (c)
+  local shown = data:sub(1, MOST_BYTES):gsub("[cC][oO][nN][nN][eE][cC][tT][ \t]*{[^\n]*", function (line)
+    return has_secret(line) and "CONNECT {...}\r" or nil
+  end)
+  local text = shown:gsub("[\0-\31\127-\255\\]", function (c)
     return c == "\r" and "\\r" or c == "\n" and "\\n" or c == "\\" and "\\\\" or ("\\x%02x"):format(c:byte())
   end)
   return #data > MOST_BYTES and ("%s... (%d bytes)"):format(text, #data) or text
