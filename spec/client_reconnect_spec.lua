@@ -59,6 +59,52 @@ describe("client, when the broker goes,", function()
     first:close()
   end)
 
+  both("says by flush, once, that what was published before may be lost", function()
+    local path = names.path ".sock"
+    local first = assert(ipc.broker.start { path = path })
+    local c = connect(first:url(), { onerror = function() end })
+    local sub = assert(c:subscribe "a")
+    assert.is_true(c:publish("a", "1") and c:flush(SECONDS))
+    assert(c:publish("a", "2"))
+    first:stop()
+    while sub:next(0.01) or c:status() == "connected" do end
+    assert(c:publish("a", "3"))
+    local second = assert(ipc.broker.start { path = path })
+    local ok, message, code = c:flush(SECONDS)
+    assert.same({ nil, "client:flush unix://" .. path .. ": connection lost, what was published before may be lost", "ECONNRESET" },
+      { ok, message, code })
+    assert.is_true(c:flush(SECONDS))
+    -- a loss that took nothing is none
+    second:stop()
+    while sub:next(0.01) or c:status() == "connected" do end
+    local third = assert(ipc.broker.start { path = path })
+    assert.is_true(c:flush(SECONDS))
+    c:close()
+    for _, broker in ipairs { first, second, third } do broker:close() end
+  end)
+
+  both("does not make a subscription again that is being drained", function()
+    local path = names.path ".sock"
+    local first = assert(ipc.broker.start { path = path })
+    local c = connect(first:url(), { onerror = function() end })
+    local sub = assert(c:subscribe "a")
+    assert.is_true(c:flush(SECONDS))
+    first:stop()
+    assert.equal("ETIMEDOUT", (select(3, sub:drain(0.05))))
+    local second = assert(ipc.broker.start { path = path })
+    assert.is_true(c:flush(SECONDS))
+    local raw = nats.open(second:url())
+    assert(raw:write "PUB a 1\r\nx\r\n")
+    nats.sync(raw)
+    assert.is_true(c:flush(SECONDS))
+    assert.equal(0, sub:pending())
+    raw:close()
+    assert.is_true(sub:drain(SECONDS))
+    c:close()
+    first:close()
+    second:close()
+  end)
+
   both("goes to the next of several", function()
     local a = assert(ipc.broker.start { path = names.path ".sock" })
     local b = assert(ipc.broker.start { path = names.path ".sock" })

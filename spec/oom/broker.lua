@@ -17,13 +17,19 @@ local function try(result, problem, why)
   return result
 end
 local task = loop:wrap(function()
-  local c <close> = try(ipc.connect("unix://" .. path, { timeout = 5, reconnect = false }))
+  local c <close> = try(ipc.connect("unix://" .. path, { timeout = 5, reconnect = false, onstatus = function() end }))
   local sub = try(c:subscribe "a.*")
   try(c:subscribe("ask", { queue = "q" }, function(msg) msg:respond "answer" end))
   try(c:publish("a.b", "x", { headers = { A = "1" } }))
   local msg = try(sub:next(5))
   assert(msg.headers.A == "1")
   try(c:request("ask", "x", 5))
+  for answer in try(c:requestmany("ask", "x", { max = 1, timeout = 5 })) do assert(answer.data == "answer") end
+  local bounded = try(c:subscribe("b", { pending_messages = 1 }))
+  for _ = 1, 3 do try(c:publish("b", "x")) end
+  try(bounded:drain(5))
+  assert(bounded:dropped() == 2)
+  try(c:request("$SYS.REQ.SERVER.PING.CONNZ", "", 5))
   try(c:drain(5))
 end)
 loop:wrap(function()

@@ -36,6 +36,25 @@ function broker.options(command)
   end)
 end
 
+-- nats-server takes long flags with one dash too, and -1 as a port.
+local ONE_DASH = {
+  ["-addr"] = true, ["-port"] = true, ["-user"] = true, ["-pass"] = true, ["-auth"] = true, ["-name"] = true,
+  ["-pid"] = true, ["-log"] = true, ["-debug"] = true, ["-trace"] = true, ["-config"] = true, ["-version"] = true,
+  ["-help"] = true,
+}
+
+---@param argv string[]
+---@return string[]
+function broker.prepare(argv)
+  local list = {}
+  for i, word in ipairs(argv) do
+    local before = list[i - 1]
+    if word == "-1" and (before == "-p" or before == "--port") then word = "0" end
+    list[i] = ONE_DASH[word:match "^[^=]*"] and "-" .. word or word
+  end
+  return list
+end
+
 -- Where to listen: nothing when nothing was said, so that the configuration file has its word.
 local function places(arguments)
   local list = { table.unpack(arguments.listen) }

@@ -12,17 +12,23 @@ local KINDS = { "shm", "semaphore", "mqueue", "sysv.msg", "sysv.shm", "sysv.sem"
 function ls.selection(command)
   command:option("-k --kind", "Only these: " .. table.concat(KINDS, ", ") .. "; can be given several times.")
     :choices(KINDS):count "*":argname "KIND"
-  command:option("--match", "Only those in whose name this Lua pattern is found."):argname "PATTERN"
+  command:option("--match", "Only those whose name this pattern matches, as the shell's: * any text, ? any byte.")
+    :argname "PATTERN"
   command:flag("-a --all", "Those of all users.")
   command:option("--dir", "Look for sockets and FIFOs here too; can be given several times."):count "*":argname "PATH"
 end
 
+-- A pattern of the shell's as one of Lua's.
+local function lua_pattern(glob)
+  return "^" .. glob:gsub("[^%w*?]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
+end
+
 ---@return table  options of ipc.admin
 function ls.selected(arguments)
-  local pattern = arguments.match
-  if pattern and not pcall(string.find, "", pattern) then failure.misuse("option '--match': malformed pattern") end
   return {
-    kind = #arguments.kind > 0 and arguments.kind or nil, name = pattern, all = arguments.all,
+    kind = #arguments.kind > 0 and arguments.kind or nil,
+    name = arguments.match and lua_pattern(arguments.match),
+    all = arguments.all,
     dirs = #arguments.dir > 0 and arguments.dir or nil,
   }
 end

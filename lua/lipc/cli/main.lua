@@ -53,7 +53,8 @@ function main.run(argv)
     if argv[1] == command then name = "lipc " .. command end
   end
   local ok, problem = xpcall(function ()
-    local arguments = make_parser():parse(argv)
+    local command = argv[1] and name ~= "lipc" and require("lipc.cli." .. argv[1])
+    local arguments = make_parser():parse(command and command.prepare and command.prepare(argv) or argv)
     require("lipc.cli." .. arguments.called).run(arguments)
     failure.check_output(io.stdout:flush())
   end, function (problem)

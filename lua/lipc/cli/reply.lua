@@ -32,6 +32,16 @@ local function environment(message)
   return variables
 end
 
+-- The next request.  A lost connection is waited for; nil: there are no more.
+local function next_message(subscription)
+  while true do
+    local message, problem, code = subscription:next()
+    if message then return message end
+    if code == "EOF" then return nil end
+    if code ~= "ECONNRESET" then failure.fail(problem) end
+  end
+end
+
 -- What a command makes of a message: data, headers.
 local function run(arguments, message)
   local result, problem, code, partial = ipc.process.run {
@@ -47,8 +57,8 @@ local function run(arguments, message)
   }
 end
 
-local function answer_all(arguments, client, subscription, headers, counter)
-  for message in subscription:messages() do
+local function answer_all(arguments, subscription, headers, counter)
+  for message in next_message, subscription do
     counter.taken = counter.taken + 1
     if arguments.count and counter.taken > arguments.count then return end
     if arguments.verbose then io.stderr:write("lipc reply: ", message.subject, "\n") end
@@ -61,7 +71,6 @@ local function answer_all(arguments, client, subscription, headers, counter)
       if not ok then io.stderr:write("lipc reply: ", problem, "\n") end
     end
   end
-  if client:status() == "closed" then failure.fail "the connection has ended" end
 end
 
 function reply.run(arguments)
@@ -84,7 +93,7 @@ function reply.run(arguments)
     if arguments.verbose then io.stderr:write("lipc reply: listening on ", arguments.subject, "\n") end
     local counter, tasks = { taken = 0 }, {}
     for i = 1, arguments.jobs do
-      tasks[i] = loop:wrap(guarded, answer_all, arguments, client, subscription, headers, counter)
+      tasks[i] = loop:wrap(guarded, answer_all, arguments, subscription, headers, counter)
     end
     for _, task in ipairs(tasks) do task:join() end
     if not problem then failure.must(client:flush(10)) end

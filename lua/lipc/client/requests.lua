@@ -101,7 +101,11 @@ end
 local function finish(self, problem, code)
   if self.ended then return end
   self.ended, self.problem, self.code = true, problem, code
-  self.client.proto:forget(self.token)
+  if self.token then self.client.proto:forget(self.token) end
+end
+
+local function wake_all(self)
+  for waiter in pairs(self.waiters) do wake(waiter) end
 end
 
 local function drop(self)
@@ -140,7 +144,8 @@ function Answers:next()
     else
       waited = true
       local waiter = {}
-      self.waiter = waiter
+      self.waiters[waiter] = true
+      local _ <close> = setmetatable({}, { __close = function () self.waiters[waiter] = nil end })
       wait(client, waiter, deadline)
     end
   end
@@ -150,7 +155,7 @@ function Answers:close()
   check_answers(self, "close")
   finish(self, "closed", "ECANCELED")
   drop(self)
-  if self.waiter then wake(self.waiter) end
+  wake_all(self)
   return true
 end
 
@@ -176,7 +181,8 @@ function Client:requestmany(subject, data, options)
   end
   local timeout = options.timeout or self.default_timeout
   local answers = setmetatable({
-    client = self, subject = subject, head = 1, tail = 0, received = 0, deadline = timeout == huge and huge or now() + timeout,
+    client = self, subject = subject, head = 1, tail = 0, received = 0, waiters = {},
+    deadline = timeout == huge and huge or now() + timeout,
   }, Answers)
   -- not held by what the connection holds: collected, it is forgotten
   local weak = setmetatable({ answers }, { __mode = "v" })
@@ -192,7 +198,7 @@ function Client:requestmany(subject, data, options)
     else
       finish(to, problem, why)
     end
-    if to.waiter then wake(to.waiter) end
+    wake_all(to)
   end, true)
   if not token then return nil, message, code end
   answers.token = token

@@ -7,6 +7,11 @@
 --- subscriber that does not take what it is sent within `write_deadline` seconds, or has more than `max_pending` bytes to take,
 --- is cut off: it gets the end of the message that it has half and -ERR 'Slow Consumer' if it takes them within 2 seconds. A
 --- client that sends what is not the protocol is told so (-ERR) and closed; nobody else notices.
+---
+--- Its own user may ask it on the Unix socket, by requests in JSON that nats-server has for its system account: `$SYS.REQ.SERVER.PING.VARZ`
+--- for counters of the whole, `...CONNZ` for connections (at most 256 in one answer: `{"limit": 256, "offset": 0}`), and
+--- `...SUBJZ`, which nats-server has not, for the subjects most published to. `lipc top` does. For everybody else there are no
+--- responders.
 ---@class lipc.broker.module
 local broker = {}
 

@@ -50,8 +50,8 @@ function Client:request(subject, data, header, callback, lasting)
   local sent, message, code = self:publish(subject, data, prefix .. token, header)
   if not sent then return nil, message, code end
   self.last_token = self.last_token + 1
-  self.requests[token] = callback
   self.lasting[token] = lasting or nil
+  self.requests[token] = callback
   return token
 end
 

@@ -1,0 +1,252 @@
+-- The command lipc as a whole: help, misuse; bench, top, ls and rm; what it shows on a terminal.
+local cli = require "support.cli"
+local ipc = require "lipc"
+local names = require "support.names"
+local nats = require "support.nats"
+local peers = require "support.peers"
+
+local SECONDS = 60
+
+describe("lipc", function()
+  it("shows its help, that of every command, and its version", function()
+    local status, out, err = cli.run { "--help" }
+    assert.same({ 0, "" }, { status, err })
+    for _, name in ipairs { "broker", "pub", "sub", "request", "reply", "bench", "top", "ls", "rm" } do
+      assert.matches("\n +" .. name .. " +%u", out)
+      for _, words in ipairs { { name, "--help" }, { name, "-h" }, { "help", name } } do
+        local one, text, more = cli.run(words)
+        assert.same({ 0, "" }, { one, more })
+        assert.matches("^Usage: lipc " .. name .. " ", text)
+      end
+    end
+    assert.same({ 0, ipc._VERSION .. "\n", "" }, { cli.run { "--version" } })
+  end)
+
+  it("says how it is called, and ends with 2", function()
+    for _, case in ipairs {
+      { {}, "lipc: a command is required" },
+      { { "frobnicate" }, "lipc: unknown command 'frobnicate'" },
+      { { "pub" }, "lipc pub: missing argument 'subject'" },
+      { { "pub", "a", "-x" }, "lipc pub: unknown option '-x'" },
+      { { "pub", "a", "b", "c" }, "lipc pub: too many arguments" },
+      { { "pub", "a", "b", "-H", "x" }, "lipc pub: option '-H': 'Name: value' expected, got 'x'" },
+      { { "pub", "a", "b", "-c", "0" }, "lipc pub: positive number expected, got '0'" },
+      { { "pub", "a", "b", "-l" }, "lipc pub: option '-l' takes no data and no count" },
+      { { "pub", "a", "b", "-s", "http://x" }, "lipc pub: option '-s': unknown scheme 'http'" },
+      { { "sub", "a", "-0" }, "lipc sub: option '-0' is for --raw" },
+      { { "sub", "a", "-t", "x" }, "lipc sub: seconds expected, got 'x'" },
+      { { "reply", "a" }, "lipc reply: either an answer or '--command' is needed" },
+      { { "request", "a", "--replies", "x" }, "lipc request: number expected, got 'x'" },
+      { { "rm" }, "lipc rm: what? Names, '--match' or '--stale'" },
+      { { "ls", "-k", "pipe" }, "lipc ls: argument for option '-k' must be one of 'shm', 'semaphore', 'mqueue', 'sysv.msg', "
+        .. "'sysv.shm', 'sysv.sem', 'socket', 'fifo'" },
+    } do
+      local status, out, err = cli.run(case[1])
+      assert.same({ 2, "", case[2] }, { status, out, err:match "^[^\n]*" })
+    end
+  end)
+
+  it("says that no broker is there", function()
+    local path = names.path ".sock"
+    for _, words in ipairs { { "pub", "a", "b" }, { "sub", "a" }, { "request", "a" }, { "reply", "a", "b" }, { "bench", "pub" }, { "top" } } do
+      words[#words + 1], words[#words + 2] = "-s", "unix://" .. path
+      assert.same({ 1, "", ("lipc %s: connect unix://%s: No such file or directory (is a broker running?)\n"):format(words[1], path) },
+        { cli.run(words) })
+    end
+  end)
+end)
+
+describe("lipc bench", function()
+  local function both(name, fn)
+    it(name .. ", with our broker", function()
+      local broker <close> = assert(ipc.broker.start { path = names.path ".sock" })
+      fn(broker:url())
+    end)
+    it(name .. ", with nats-server", function()
+      local server <close> = nats.start()
+      fn(server.url)
+    end)
+  end
+
+  both("measures publishing and receiving", function(url)
+    local sub = cli.start { "bench", "sub", "-s", url, "--count", "3000" }
+    cli.expect(sub, "^lipc bench: listening on bench$")
+    local status, out, err = cli.run { "bench", "pub", "-s", url, "--count", "3000", "--size", "100" }
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^published 3,000 messages, 300,000 bytes in [%d.]+ s: [%d,]+ messages/s, [%d.]+ MiB/s\n$", out)
+    status, out, err = cli.finish(sub)
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^received 3,000 messages, 300,000 bytes in ", out)
+  end)
+
+  both("measures round trips", function(url)
+    local reply = cli.start { "reply", "-s", url, "-v", "rtt", "pong", "-c", "200" }
+    cli.expect(reply, "listening")
+    local status, out = cli.run { "bench", "request", "rtt", "-s", url, "-c", "200" }
+    assert.equal(0, status)
+    assert.matches("^asked 200 messages, 25,600 bytes in .*\nround trip: mean [%d.]+ us, median [%d.]+, 90%% [%d.]+, 99%% [%d.]+, longest [%d.]+\n$", out)
+    assert.equal(0, (cli.finish(reply)))
+    local err
+    status, out, err = cli.run { "bench", "request", "rtt", "-s", url, "-c", "1" }
+    assert.same({ 1, "", "lipc bench: rtt: no responders\n" }, { status, out, err })
+  end)
+end)
+
+-- What a program writes on a terminal of its own; standard output is that terminal, or only standard error.
+local TERMINAL = [[
+import os, pty, select, signal, time
+want, words = A[0].encode(), A[1:]
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(words[0], words)
+import fcntl, termios
+fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 12, 100, 0, 0))
+seen = b''
+killed = False
+while True:
+    try: data = os.read(fd, 65536)
+    except OSError: break
+    if not data: break
+    seen += data
+    if want and want in seen and not killed:
+        killed = True
+        os.write(fd, b'\x03') # Ctrl-C
+os.waitpid(pid, 0)
+sys.stdout.buffer.write(seen); sys.stdout.flush()
+]]
+
+local function on_terminal(want, ...)
+  return peers.done(peers.python(TERMINAL, want, os.getenv "LUA" or "lua5.4", "lua/lipc/cli/lipc", ...))
+end
+
+describe("lipc top", function()
+  local broker, url, client
+  setup(function()
+    broker = assert(ipc.broker.start { path = names.path ".sock", tcp = "127.0.0.1:0", insecure = true })
+    url = broker:url()
+  end)
+  teardown(function() broker:close() end)
+  before_each(function() client = assert(ipc.connect(url, { name = "a \27[2Jname" })) end)
+  after_each(function() client:close() end)
+
+  local function while_talking(process)
+    assert(client:subscribe("talk.a", function() end))
+    while process:status() == false do
+      for _ = 1, 50 do assert(client:publish("talk.a", ("x"):rep(1000))) end
+      assert(client:publish("talk.b", ""))
+      assert(client:flush(SECONDS))
+    end
+    return cli.finish(process)
+  end
+
+  it("shows connections and subjects once", function()
+    local status, out, err = while_talking(cli.start { "top", "--once", "-s", url, "-i", "0.3" })
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^unix://%S+  connections 2  subscriptions 2  memory [%d.]+M  slow consumers 0\n", out)
+    assert.matches("\nin [%d.]+k? msgs/s [%d.]+[kM]B/s  out [%d.]+k? msgs/s [%d.]+[kM]B/s\n", out)
+    assert.matches("\nCID  FROM .*  NAME\n", out)
+    assert.matches("\n%d+ +pid " .. ipc.signal.getpid() .. " +1 +%S+ .*  a \\x1B%[2Jname\n", out)
+    assert.matches("\nMSGS/s  SUBJECT\n[%d.]+k? +talk%.a\n[%d.]+k? +talk%.b\n", out)
+  end)
+
+  it("counts what it shows", function()
+    assert(client:subscribe("n", function() end))
+    for _ = 1, 10 do assert(client:publish("n", "12345")) end
+    assert(client:flush(SECONDS))
+    local answer = assert(client:request("$SYS.REQ.SERVER.PING.CONNZ", "{}", SECONDS))
+    local data = require "dkjson".decode(answer.data).data
+    assert.same({ 1, 1, 0 }, { data.total, data.num_connections, data.offset })
+    local one = data.connections[1]
+    -- the question is not counted yet
+    assert.same({ 10, 10, 2, ipc.signal.getpid() }, { one.in_msgs, one.out_msgs, one.subscriptions, one.pid })
+    assert.same({}, require "dkjson".decode(assert(client:request("$SYS.REQ.SERVER.PING.CONNZ", '{"offset":1}', SECONDS)).data)
+      .data.connections)
+    local subjects = require "dkjson".decode(assert(client:request("$SYS.REQ.SERVER.PING.SUBJZ", "?", SECONDS)).data).data.subjects
+    local seen = {}
+    for _, subject in ipairs(subjects) do seen[subject.subject] = subject.msgs end
+    assert.equal(10, seen.n)
+    assert.is_nil(seen["$SYS.REQ.SERVER.PING.CONNZ"])
+    assert.equal("ENORESPONDERS", (select(3, client:request("$SYS.REQ.SERVER.PING.NOSUCH", "", SECONDS))))
+  end)
+
+  it("is told nothing over the network, and by a server that does not tell", function()
+    local server <close> = nats.start()
+    for _, where in ipairs { broker:url "tcp", server.url } do
+      local status, _, err = cli.run { "top", "--once", "-s", where }
+      assert.equal(1, status)
+      assert.matches("^lipc top: nats://%S+: it does not tell; ", err)
+    end
+  end)
+
+  it("asks a nats-server by its system account", function()
+    local server <close> = nats.start [[
+      accounts { SYS: { users: [ { user: admin, password: p } ] }, A: { users: [ { user: u, password: p } ] } }
+      system_account: SYS]]
+    local where = server.url:gsub("//", "//admin:p@")
+    local status, out, err = cli.run { "top", "--once", "-i", "0.1", "-s", where }
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("connections 1  subscriptions %d+  memory", out)
+    assert.matches("\n%d+ +127%.0%.0%.1:%d+ +%d+ .*  lipc top\n", out)
+  end)
+
+  it("stays on a terminal until Ctrl-C", function()
+    local process = cli.start { "bench", "pub", "talk.c", "-c", "100000000", "-s", url }
+    local out = on_terminal("talk.c", "top", "-s", url, "-i", "0.1")
+    assert(process:kill "SIGKILL")
+    cli.finish(process)
+    assert.matches("^\27%[H\27%[J", (out:gsub("^%^C", "")))
+    assert.matches("\n[%d.]+[kM]? +talk%.c\r\n", out)
+    assert.is_nil(out:find("traceback", 1, true))
+  end)
+end)
+
+describe("lipc on a terminal", function()
+  it("shows a bar while it takes long, and none elsewhere", function()
+    local broker <close> = assert(ipc.broker.start { path = names.path ".sock" })
+    local reply = cli.start { "reply", "-s", broker:url(), "-v", "slow", "-c", "128", "--command", "sleep 0.01" }
+    cli.expect(reply, "listening")
+    local process = peers.python(TERMINAL, "", os.getenv "LUA" or "lua5.4", "lua/lipc/cli/lipc",
+      "bench", "request", "slow", "-c", "128", "-s", broker:url())
+    local out = peers.done(process)
+    assert.equal(0, (cli.finish(reply)))
+    assert.matches("\rrequest %[#*%.*%] +%d+%%  %d+/128", out)
+    assert.matches("100%%  128/128\r\n", out)
+    assert.matches("asked 128 messages", out)
+  end)
+end)
+
+describe("lipc ls and rm", function()
+  local function make()
+    local name = "/" .. names.new()
+    local object = assert(ipc.semaphore.open(name, { create = true }))
+    return name, object
+  end
+
+  it("list what there is", function()
+    local name, object = make()
+    local status, out, err = cli.run { "ls", "--match", name:sub(1, -2) .. "?", "-k", "semaphore" }
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^KIND +OWNER +MODE +BYTES +AGE +IDLE +CREATOR +NAME\nsemaphore +%S+ +0600 +%d+ +%ds +%ds +%a+ +" .. name:gsub("%-", "%%-") .. "\n$", out)
+    assert.same({ 0, "semaphore\t" .. name .. "\n", "" }, { cli.run { "ls", "-1", "--match", name } })
+    status, out = cli.run { "ls", "-u", "-k", "semaphore", "--match", name }
+    assert.equal(0, status)
+    assert.matches(" " .. ipc.signal.getpid() .. "%?? +" .. name:gsub("%-", "%%-"), out)
+    assert.same({ 0, "", "" }, { cli.run { "ls", "--match", name:sub(2) } })
+    object:close()
+    ipc.semaphore.unlink(name)
+  end)
+
+  it("remove what nobody uses, and by force what is used", function()
+    local name, object = make()
+    local status, out, err = cli.run { "rm", name }
+    assert.same({ 1, "" }, { status, out })
+    assert.matches("^lipc rm: semaphore " .. name:gsub("%-", "%%-") .. ": .+\n$", err)
+    object:close()
+    assert.same({ 0, "would remove semaphore " .. name .. "\n", "" }, { cli.run { "rm", "-n", name } })
+    assert.same({ 0, "removed semaphore " .. name .. "\n", "" }, { cli.run { "rm", name } })
+    assert.same({ 1, "", "lipc rm: " .. name .. ": no such object\n" }, { cli.run { "rm", name } })
+    name, object = make()
+    assert.same({ 0, "removed semaphore " .. name .. "\n", "" }, { cli.run { "rm", "-f", "--match", name .. "*" } })
+    object:close()
+  end)
+end)
