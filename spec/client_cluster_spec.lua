@@ -7,18 +7,21 @@ local SECONDS = 60
 describe("client with a cluster of nats-servers", function()
   local nodes
 
-  -- start_node(routes) -> server, its port for the others
+  -- start_node(routes) -> its port for the others
   local function start_node(routes)
     local server = nats.start(("cluster { name: c, listen: \"127.0.0.1:-1\", routes: [%s] }"):format(routes))
-    local port
-    repeat port = assert(server.log:read "l"):match "Listening for route connections on 127%.0%.0%.1:(%d+)" until port
-    return server, port
+    nodes[#nodes + 1] = server
+    local listening = "Listening for route connections on 127%.0%.0%.1:(%d+)"
+    local port = table.concat(server.said, "\n"):match(listening) -- it may have come before it was ready
+    while not port do port = assert(server.log:read "l"):match(listening) end
+    return port
   end
 
   before_each(function()
-    local first, port = start_node ""
-    local routes = ("\"nats-route://127.0.0.1:%s\""):format(port)
-    nodes = { first, (start_node(routes)), (start_node(routes)) }
+    nodes = {}
+    local routes = ("\"nats-route://127.0.0.1:%s\""):format(start_node "")
+    start_node(routes)
+    start_node(routes)
   end)
   after_each(function()
     for _, node in ipairs(nodes) do node:stop() end

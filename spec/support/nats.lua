@@ -23,7 +23,8 @@ function nats.start(configuration, port)
     pdeathsig = "SIGKILL",
   })
   local log = process.stderr:settimeout(SECONDS)
-  local server, said = { process = process, log = log }, {}
+  local said = {}
+  local server = { process = process, log = log, said = said }
   repeat
     local line = log:read "l"
     if not line then error("nats-server did not start:\n" .. table.concat(said, "\n"), 2) end
