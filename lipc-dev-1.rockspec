@@ -7,11 +7,12 @@ source = {
 description = {
   summary = "Every way processes talk to each other, as Lua objects",
   detailed = [[
-Pipes, FIFOs, sockets, signals, timers and child
-processes as Lua objects of one shape, each wait with a deadline; and over them brokered messaging
-in pure Lua that speaks the NATS client protocol.]],
+Pipes, FIFOs, sockets, message queues, shared memory with typed views, locks that survive their
+holder, semaphores, file locks, signals, timers and child processes as Lua objects of one shape, each
+wait with a deadline; and over them pools of worker processes and brokered messaging that speaks the
+NATS client protocol.]],
   license = "MIT",
-  labels = { "ipc", "process", "pipe", "socket", "messaging", "posix" },
+  labels = { "ipc", "process", "pipe", "socket", "shared-memory", "messaging", "posix" },
 }
 supported_platforms = { "unix" }
 dependencies = {
