@@ -2,6 +2,7 @@
 -- the last moments of a worker that has ended.
 local ipc = require "lipc"
 local frame = require "lipc.pool.frame"
+local worker = require "lipc.pool.worker"
 local msgpack = require "lipc.codec.msgpack"
 
 local READ = 1 << 18   -- bytes taken from a socket at once
@@ -44,7 +45,7 @@ local function in_child(pool, socket, number)
     if type(fn) ~= "function" then error(("module '%s' has no function '%s'"):format(options.module, name), 0) end
     return fn
   end
-  return require("lipc.pool.worker").main(socket, find, lists, function()
+  return worker.main(socket, find, lists, function()
     local init = options.init
     if type(init) == "string" then init = find(0, init) end
     if init then init(number) end

@@ -42,7 +42,7 @@ local function each(fn, items, first, results, n)
   for i = at, n do
     at = i
     local value, message, code = fn(items[first + i])
-    if value == nil and message ~= nil then failed_by(message, code) end
+    if not value and value == nil and message ~= nil then failed_by(message, code) end -- the cheapest test first
     results[i] = value
   end
 end
