@@ -81,7 +81,8 @@ static int l_pool_pack (lua_State *L) {
   }
   luaL_Buffer b;
   to = (struct sink){luaL_buffinitsize(L, &b, to.size), to.size, 0};
-  if (!put_all(L, from, n, &to) || to.size > to.room) return 0; /* a finaliser has changed the list meanwhile */
+  if (!put_all(L, from, n, &to) || to.size > to.room)
+    return 0; /* a finaliser has changed the list meanwhile */
   luaL_pushresultsize(&b, to.size);
   return 1;
 }

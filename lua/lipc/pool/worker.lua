@@ -10,7 +10,7 @@ local KEPT = 7000 -- places in the table of items and results, which is used aga
 
 local function send(socket, chunk, n, what, layout, body, seconds)
   local head = frame.head(#body, chunk, 0, n, what, layout, seconds)
-  if #body < 65536 then return socket:write(head .. body) end
+  if #body < 4096 then return socket:write(head .. body) end
   return socket:write(head, body)
 end
 
@@ -127,7 +127,7 @@ local function main(socket, find, lists, start)
     local head = socket:read(frame.SIZE)
     if not head or #head < frame.SIZE then return 0 end
     local t = now()
-    local length, chunk, id, n, what, layout = frame.parse(head, 1)
+    local length, chunk, id, n, what, layout = frame.parse(head)
     if n > KEPT then slots = frame.room(n) end
     local failed = work(socket, find, lists, slots, length, id, n, what, layout)
     if failed == false then return 0 end
