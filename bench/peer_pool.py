@@ -17,12 +17,12 @@ def main():
     pool = None
     for i in range(6):
         t = time.perf_counter()
-        if what == "whole" or not pool:
-            pool = Pool()
-        r = pool.map(trivial, items)
         if what == "whole":
-            pool.close()
-            pool.join()
+            with Pool() as p:
+                r = p.map(trivial, items)
+        else:
+            pool = pool or Pool()
+            r = pool.map(trivial, items)
         if i > 0:
             times.append((time.perf_counter() - t) * 1e3)
         assert r == [i + 1 for i in items]

@@ -5,8 +5,8 @@ return function(tools)
   local PYTHON = "/usr/bin/python3 bench/peer_pool.py"
 
   -- Each with its defaults; 100,000 items are chunks of 12,500 for Python.  A new pool is measured from its making to its
-  -- closing, with the start and the orderly end of the workers: ours have the items by fork, Python sends them.  Of a kept
-  -- pool it is a later map: both send them.
+  -- closing: ours have the items by fork and end in good order, Python sends them and ends its workers by a signal (to let
+  -- them end takes it 100 ms more).  Of a kept pool it is a later map: both send the items.
   local function trivial(what, target)
     return function(name)
       local medians, values = tools.rounds_of {
