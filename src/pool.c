@@ -1,6 +1,6 @@
 /* pool.c - lists of values as bytes, for lipc.pool: what goes between a pool and its workers, which are
 ** the same program on the same machine.  No kernel object; the rest of the pool is lua/lipc/pool.lua.
-** A value is a byte that says what it is, then 8 bytes of a number, or a string's length and the string.
+** A value is a byte that says what it is, then 4 or 8 bytes of a number, or a string's length and the string.
 ** fork, close: nothing.
 ** SPDX-License-Identifier: MIT */
 #include <stdint.h>
@@ -8,56 +8,64 @@
 
 #include "lipc_kit.h"
 
-enum { NIL, FALSE, TRUE, INTEGER, FLOAT, STRING };
+enum { NIL, FALSE, TRUE, SMALL, INTEGER, FLOAT, STRING };
 
-#define NUMBER (1 + 8) /* bytes of a number, and of a string without its content */
+#define BATCH 16 /* values left on the stack before they are popped at once */
 
-/* How many bytes the value on top takes; 0: it cannot be packed. */
-static size_t size_of (lua_State *L, int type) {
-  if (type == LUA_TNUMBER) return NUMBER;
-  if (type == LUA_TSTRING) return NUMBER + lua_rawlen(L, -1);
-  return type == LUA_TNIL || type == LUA_TBOOLEAN ? 1 : 0;
+/* Where bytes go: those that there is room for, the others are counted. */
+struct sink {
+  char *p;
+  size_t room, size;
+};
+
+static void put (struct sink *to, unsigned char tag, const void *value, size_t len) {
+  if (to->size + len < to->room) {
+    to->p[to->size] = (char)tag;
+    memcpy(to->p + to->size + 1, value, len);
+  }
+  to->size += 1 + len;
 }
 
-static void put8 (char *p, unsigned char tag, const void *value) {
-  *p = (char)tag;
-  memcpy(p + 1, value, 8);
-}
-
-/* Puts the value on top where there is room for it. */
-static void put (lua_State *L, int type, char *p) {
-  if (type == LUA_TNUMBER) {
+static void put_number (lua_State *L, struct sink *to) {
+  if (lua_isinteger(L, -1)) {
     int64_t i = lua_tointeger(L, -1);
-    double d = lua_tonumber(L, -1);
-    if (lua_isinteger(L, -1)) put8(p, INTEGER, &i);
-    else put8(p, FLOAT, &d);
-  } else if (type == LUA_TSTRING) {
-    size_t len;
-    const char *s = lua_tolstring(L, -1, &len);
-    uint64_t n = len;
-    put8(p, STRING, &n);
-    memcpy(p + NUMBER, s, len);
+    int32_t small = (int32_t)i;
+    if (small == i) put(to, SMALL, &small, sizeof small);
+    else put(to, INTEGER, &i, sizeof i);
   } else {
-    *p = type == LUA_TNIL ? NIL : lua_toboolean(L, -1) ? TRUE : FALSE;
+    double d = lua_tonumber(L, -1);
+    put(to, FLOAT, &d, sizeof d);
   }
 }
 
-/* Puts n values of the list at index 1, from that one on: how many bytes it took.  -E2BIG: there is no
-** room; -EINVAL: one of them cannot be packed.  Without p it only counts. */
-static ptrdiff_t put_all (lua_State *L, lua_Integer from, lua_Integer n, char *p, size_t room) {
-  size_t size = 0;
-  for (lua_Integer i = 0; i < n; i++) {
-    int type = lua_rawgeti(L, 1, from + i);
-    size_t one = size_of(L, type);
-    if (one == 0 || one > room - size) {
-      lua_pop(L, 1);
-      return one == 0 ? -EINVAL : -E2BIG;
+static bool put_string (lua_State *L, struct sink *to) {
+  size_t len;
+  const char *s = lua_tolstring(L, -1, &len);
+  uint64_t n = len;
+  put(to, STRING, &n, sizeof n);
+  if (to->size > PTRDIFF_MAX || len > PTRDIFF_MAX - to->size) return false;
+  if (to->size + len <= to->room) memcpy(to->p + to->size, s, len);
+  to->size += len;
+  return true;
+}
+
+/* Puts n values of the list at index 1, from that one on; false: one of them cannot be packed. */
+static bool put_all (lua_State *L, lua_Integer from, lua_Integer n, struct sink *to) {
+  bool good = true;
+  luaL_checkstack(L, BATCH, NULL);
+  int top = lua_gettop(L);
+  for (lua_Integer i = 0; i < n && good; i++) {
+    switch (lua_rawgeti(L, 1, from + i)) {
+      case LUA_TNUMBER: put_number(L, to); break;
+      case LUA_TSTRING: good = put_string(L, to); break;
+      case LUA_TBOOLEAN: put(to, lua_toboolean(L, -1) ? TRUE : FALSE, "", 0); break;
+      case LUA_TNIL: put(to, NIL, "", 0); break;
+      default: good = false;
     }
-    if (p != NULL) put(L, type, p + size);
-    lua_pop(L, 1);
-    size += one;
+    if (i % BATCH == BATCH - 1) lua_settop(L, top);
   }
-  return (ptrdiff_t)size;
+  lua_settop(L, top);
+  return good;
 }
 
 /* pack(list, from, n) -> bytes | nil: list[from] to list[from + n - 1], without metamethods; nil: one of
@@ -65,47 +73,61 @@ static ptrdiff_t put_all (lua_State *L, lua_Integer from, lua_Integer n, char *p
 static int l_pool_pack (lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_Integer from = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
-  char *scratch = lipc_scratch(L);
-  ptrdiff_t size = put_all(L, from, n, scratch, LIPC_SCRATCH);
-  if (size >= 0) {
-    lua_pushlstring(L, scratch, (size_t)size);
+  struct sink to = {lipc_scratch(L), LIPC_SCRATCH, 0};
+  if (!put_all(L, from, n, &to)) return 0;
+  if (to.size <= to.room) {
+    lua_pushlstring(L, to.p, to.size);
     return 1;
   }
-  if (size == -E2BIG) size = put_all(L, from, n, NULL, PTRDIFF_MAX);
-  if (size < 0) return 0;
   luaL_Buffer b;
-  char *p = luaL_buffinitsize(L, &b, (size_t)size);
-  size = put_all(L, from, n, p, (size_t)size); /* a finaliser may have changed the list meanwhile */
-  if (size < 0) return 0;
-  luaL_pushresultsize(&b, (size_t)size);
+  to = (struct sink){luaL_buffinitsize(L, &b, to.size), to.size, 0};
+  if (!put_all(L, from, n, &to) || to.size > to.room)
+    return 0; /* a finaliser has changed the list meanwhile */
+  luaL_pushresultsize(&b, to.size);
   return 1;
 }
 
-/* Pushes the value at *p and moves on; false: the bytes are bad. */
-static bool take (lua_State *L, const char **p, const char *end) {
-  uint64_t bits;
-  double d;
-  if (*p >= end) return false;
-  unsigned char tag = (unsigned char)*(*p)++;
-  if (tag <= TRUE) {
-    if (tag == NIL) lua_pushnil(L);
-    else lua_pushboolean(L, tag == TRUE);
-    return true;
-  }
-  if (end - *p < 8 || tag > STRING) return false;
-  memcpy(&bits, *p, 8);
-  memcpy(&d, *p, 8);
-  *p += 8;
-  if (tag == INTEGER) {
-    lua_pushinteger(L, (lua_Integer)bits);
-  } else if (tag == FLOAT) {
-    lua_pushnumber(L, d);
-  } else {
-    if (bits > (uint64_t)(end - *p)) return false;
-    lua_pushlstring(L, *p, (size_t)bits);
-    *p += bits;
-  }
+/* Takes bytes from *p into value; false: there are not so many. */
+static bool get (const char **p, const char *end, void *value, size_t size) {
+  if ((size_t)(end - *p) < size) return false;
+  memcpy(value, *p, size);
+  *p += size;
   return true;
+}
+
+/* Pushes the value at *p and moves on; false: the bytes are bad. */
+static bool get_value (lua_State *L, const char **p, const char *end) {
+  unsigned char tag;
+  union {
+    int32_t small;
+    int64_t integer;
+    double number;
+    uint64_t len;
+  } v;
+  if (!get(p, end, &tag, 1)) return false;
+  switch (tag) {
+    case NIL: lua_pushnil(L); return true;
+    case FALSE:
+    case TRUE: lua_pushboolean(L, tag == TRUE); return true;
+    case SMALL:
+      if (!get(p, end, &v, sizeof v.small)) return false;
+      lua_pushinteger(L, v.small);
+      return true;
+    case INTEGER:
+      if (!get(p, end, &v, sizeof v.integer)) return false;
+      lua_pushinteger(L, v.integer);
+      return true;
+    case FLOAT:
+      if (!get(p, end, &v, sizeof v.number)) return false;
+      lua_pushnumber(L, v.number);
+      return true;
+    case STRING:
+      if (!get(p, end, &v, sizeof v.len) || v.len > (uint64_t)(end - *p)) return false;
+      lua_pushlstring(L, *p, (size_t)v.len);
+      *p += v.len;
+      return true;
+    default: return false;
+  }
 }
 
 /* unpack(bytes, at, stop, list, from, n) -> boolean: the n values in bytes[at] to bytes[stop] become
@@ -120,7 +142,7 @@ static int l_pool_unpack (lua_State *L) {
   luaL_argcheck(L, at >= 1 && at <= stop + 1, 2, "out of range");
   const char *p = bytes + (at - 1), *end = bytes + stop;
   for (lua_Integer i = 0; i < n; i++) {
-    if (!take(L, &p, end)) {
+    if (!get_value(L, &p, end)) {
       lua_pushboolean(L, 0);
       return 1;
     }

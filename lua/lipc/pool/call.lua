@@ -9,7 +9,9 @@ local LEAST = 0.001       -- less is not worth the messages
 local GROWTH = 64         -- no chunk has more items than so many times the last one
 local MANY = 7000         -- items in a chunk: more gain nothing
 local MOST = 1 << 20      -- bytes in a chunk of several items
-local PREFETCH = 0.02     -- a worker gets a second chunk ahead when one takes less
+local PREFETCH = 0.02     -- a worker gets a second chunk ahead when one takes less,
+local AHEAD = 0.004       -- and as many as take this long, should this process have to wait for a processor,
+local DEEPEST = 8         -- but never more
 
 -- What became of an item that failed.
 local Failure = { __name = "lipc.pool.failure" }
@@ -24,7 +26,7 @@ end
 function Call.new(pool, options)
   local self = setmetatable(options, Call)
   self.pool = pool
-  self.results = options.ordered == nil and options.list and room(#options.list) or {}
+  self.results = {}
   self.items = options.list or {}
   self.total = options.list and #options.list or nil
   self.known = self.total or 0   -- items that are there
@@ -38,6 +40,11 @@ function Call.new(pool, options)
   self.finished = self.total == 0
   self.size = 1
   return self
+end
+
+-- Places for all results.  Not before the workers are forked: what they share is copied, page by page, when written.
+function Call:make_room()
+  if self.done == 0 and self.total and self.ordered == nil then self.results = room(self.total) end
 end
 
 -- ---- handing out ----
@@ -90,8 +97,10 @@ end
 
 -- How many chunks a worker may have of this call.
 function Call:depth()
-  local rate = self.rate
-  return rate and rate * self.size < PREFETCH and 2 or 1
+  local one = self.rate and self.rate * self.size
+  if not one or one >= PREFETCH then return 1 end
+  local n = math.min(AHEAD / one, 2 * MOST / (self.bytes * self.size), DEEPEST)
+  return n > 2 and n or 2
 end
 
 -- ---- coming in ----
@@ -150,8 +159,9 @@ function Call:completed(chunk, failed, seconds, bytes)
       n = first.item - from + 1
     end
   elseif seconds >= 0 and seconds < 1e9 then
-    local rate = seconds / n
-    self.rate = self.rate and (self.rate + rate) / 2 or rate
+    local before = self.measured or 0
+    self.rate = ((self.rate or 0) * before + seconds) / (before + n) -- of the last two chunks
+    self.measured = n
     bytes = (bytes + chunk.bytes) / n
     self.bytes = math.max(bytes, self.bytes or 0)
   end

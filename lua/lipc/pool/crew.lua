@@ -2,9 +2,9 @@
 -- the last moments of a worker that has ended.
 local ipc = require "lipc"
 local frame = require "lipc.pool.frame"
+local worker = require "lipc.pool.worker"
 local msgpack = require "lipc.codec.msgpack"
 
-local READ = 1 << 18   -- bytes taken from a socket at once
 local WRITE = 1 << 16  -- bytes of a long string given to it at once
 local DYING = 2        -- seconds that a worker gets whose socket has closed
 local STILLBORN = 100  -- so many workers in a row that did not live to be ready: it is no accident
@@ -44,7 +44,7 @@ local function in_child(pool, socket, number)
     if type(fn) ~= "function" then error(("module '%s' has no function '%s'"):format(options.module, name), 0) end
     return fn
   end
-  return require("lipc.pool.worker").main(socket, find, lists, function()
+  return worker.main(socket, find, lists, function()
     local init = options.init
     if type(init) == "string" then init = find(0, init) end
     if init then init(number) end
@@ -94,7 +94,7 @@ local function start(pool)
     process = process, socket = mine, serial = pool.serial, ready = false,
     chunks = {},            -- given to it and not answered, the first is the one it works at
     queue = {}, first = 1, last = 0, -- strings to be written
-    pieces = {}, have = 0, need = frame.SIZE,
+    head = nil, need = frame.SIZE, pieces = {}, -- of a frame that is coming in: bytes that are missing, those there
     lists = {},             -- calls whose items it has in its memory, by fork
   }
   if pool.options.start == "fork" then
@@ -219,16 +219,14 @@ end
 -- ---- reading ----
 
 -- One frame: true, or nil and what is wrong with it.
-local function take(pool, w, bytes, at)
-  local length, number, _, n, what, layout, seconds = frame.parse(bytes, at)
-  at = at + frame.SIZE
-  local stop = at + length - 1
+local function take(pool, w, head, body)
+  local _, number, _, n, what, layout, seconds = frame.parse(head)
   if what == "i" then
     w.ready = true
     pool.stillborn = 0
     return true
   elseif what == "f" then
-    local err = msgpack.decode(bytes:sub(at, stop))
+    local err = msgpack.decode(body)
     w.failed = type(err) == "table" and err or { text = "worker did not start" }
     return true
   end
@@ -237,49 +235,55 @@ local function take(pool, w, bytes, at)
   local call = chunk.call
   if call.over then return true end
   if what == "r" then
-    local ok, message = pcall(frame.unpack_list, layout, bytes, at, stop, call.results, chunk.from, n)
+    local ok, message = pcall(frame.unpack_list, layout, body, 1, #body, call.results, chunk.from, n)
     if not ok then
       table.insert(w.chunks, 1, chunk)
       return nil, message
     end
-    call:completed(chunk, nil, seconds, length)
+    call:completed(chunk, nil, seconds, #body)
   else
-    local both = msgpack.decode(bytes:sub(at, stop))
+    local both = msgpack.decode(body)
     if type(both) ~= "table" or type(both[1]) ~= "table" or type(both[2]) ~= "table" then
       table.insert(w.chunks, 1, chunk)
       return nil, "bad bytes"
     end
     table.move(both[1], 1, n, chunk.from, call.results)
-    call:completed(chunk, both[2], seconds, length)
+    call:completed(chunk, both[2], seconds, #body)
   end
   return true
+end
+
+-- The next part of a frame, its head or its body, as a whole: no byte of it is moved again; or nil and the code.
+local function next_part(w)
+  local pieces, need = w.pieces, w.need
+  repeat
+    local piece, _, code = w.socket:readsome(need)
+    if not piece then
+      w.need = need
+      return nil, code
+    end
+    need = need - #piece
+    pieces[#pieces + 1] = piece
+  until need == 0
+  w.pieces = {}
+  return pieces[2] and table.concat(pieces) or pieces[1]
 end
 
 -- Takes what has come: true, or nil when the worker is at its end.
 local function listen(pool, w)
   while true do
-    local piece, _, code = w.socket:readsome(READ)
+    local part, code = next_part(w)
     if w.gone then return true end
-    if not piece then return code == "ETIMEDOUT" or nil end
-    local pieces = w.pieces
-    pieces[#pieces + 1] = piece
-    w.have = w.have + #piece
-    if w.have >= w.need then
-      local bytes, at = #pieces == 1 and piece or table.concat(pieces), 1
-      local have = w.have
-      w.need = frame.SIZE
-      while have >= frame.SIZE do
-        local length = frame.parse(bytes, at)
-        if length < 0 then return nil end
-        if have < frame.SIZE + length then
-          w.need = frame.SIZE + length
-          break
-        end
-        if not take(pool, w, bytes, at) then return nil end
-        at, have = at + frame.SIZE + length, have - frame.SIZE - length
-      end
-      w.have = have
-      w.pieces = { have > 0 and (at == 1 and bytes or bytes:sub(at)) or nil }
+    if not part then return code == "ETIMEDOUT" or nil end
+    local head = w.head or part
+    w.need = w.head and 0 or frame.parse(head)
+    if w.need < 0 then return nil end
+    if w.need > 0 then
+      w.head = head
+    else
+      local body = w.head and part or ""
+      w.head, w.need = nil, frame.SIZE
+      if not take(pool, w, head, body) then return nil end
     end
   end
 end

@@ -16,8 +16,8 @@ function frame.head(length, chunk, fn, n, what, layout, seconds)
   return pack(HEAD, length, chunk, fn, n, what, layout, seconds)
 end
 
-function frame.parse(bytes, at)
-  return unpack(HEAD, bytes, at)
+function frame.parse(head)
+  return unpack(HEAD, head)
 end
 
 -- list[from] to list[from + n - 1] as bytes: layout, bytes.  Raises for what cannot be serialised.

@@ -20,7 +20,7 @@ local function pick(pool, call)
       local n = #w.chunks
       if w.serial >= call.serial then
         if n == 0 then return w end
-        if n < depth then spare = spare or w end
+        if n < depth and not (spare and #spare.chunks <= n) then spare = w end
       elseif n == 0 then
         stale = stale or w
       end
@@ -115,6 +115,7 @@ function run.begin(pool, call)
   pool.calls[#pool.calls + 1] = call
   if pool.leaving[1] then crew.sweep(pool) end
   turn(pool)
+  call:make_room()
 end
 
 -- When a call is over nothing of it runs any more: workers that have nothing else are killed.

@@ -6,11 +6,11 @@ local msgpack = require "lipc.codec.msgpack"
 
 local now, tpack, tunpack, move = ipc.now, table.pack, table.unpack, table.move
 
-local KEPT = 7000 -- places in the table of results, which is used again unless it holds something large
+local KEPT = 7000 -- places in the table of items and results, which is used again unless it holds something large
 
 local function send(socket, chunk, n, what, layout, body, seconds)
   local head = frame.head(#body, chunk, 0, n, what, layout, seconds)
-  if #body < 65536 then return socket:write(head .. body) end
+  if #body < 4096 then return socket:write(head .. body) end
   return socket:write(head, body)
 end
 
@@ -36,33 +36,41 @@ local function failed_by(message, code)
   error(setmetatable({ text = tostring(message), code = type(code) == "string" and code or nil }, Caught), 0)
 end
 
-local function each(fn, items, first, n, results, state)
-  for i = state.at, n do
-    state.at = i
+local at = 1 -- which item of the chunk is at work; outside of the loop, which an error ends
+
+local function each(fn, items, first, results, n)
+  for i = at, n do
+    at = i
     local value, message, code = fn(items[first + i])
-    if value == nil and message ~= nil then failed_by(message, code) end
+    if not value and value == nil and message ~= nil then failed_by(message, code) end -- the cheapest test first
     results[i] = value
   end
 end
 
-local function apply(fn, items, first, _, results)
+local function apply(fn, items, first, results)
   local args = items[first + 1]
   local got = tpack(fn(tunpack(args, 1, args.n)))
   if got[1] == nil and got[2] ~= nil then failed_by(got[2], got[3]) end
   results[1] = got
 end
 
--- Runs a chunk, items[first + 1] to items[first + n]: failed (item -> error) or nil.
+local function clear(list, from, to)
+  for i = from, to do list[i] = nil end
+end
+
+-- Runs a chunk, items[first + 1] to items[first + n]: failed (item -> error) or nil.  results may be items.
 local function run(fn, items, first, n, what, results)
-  local failed, state = nil, { at = 1 }
+  local failed
+  at = 1
   repeat
-    local ok, err = xpcall(what == "a" and apply or each, handler, fn, items, first, n, results, state)
+    local ok, err = xpcall(what == "a" and apply or each, handler, fn, items, first, results, n)
     if not ok then
       failed = failed or {}
-      failed[state.at], results[state.at] = err, nil
-      state.at = state.at + 1
+      failed[at], results[at] = err, nil
+      at = at + 1
     end
-  until ok or what ~= "c" or state.at > n
+  until ok or what ~= "c" or at > n
+  if failed and what ~= "c" then clear(results, at, n) end
   return failed
 end
 
@@ -83,26 +91,26 @@ local function pack_results(results, n, failed)
   return "x", "m", msgpack.encode { move(results, 1, n, 1, {}), failed }
 end
 
--- Reads the body of a chunk and runs it: failed (item -> error) or nil; or false when the pool went away meanwhile.
-local function work(socket, find, lists, results, length, id, n, what, layout)
+-- Reads the body of a chunk and runs it, results in the places of items: failed (item -> error) or nil; or false when
+-- the pool went away meanwhile.
+local function work(socket, find, lists, slots, length, id, n, what, layout)
   local bytes = length > 0 and socket:read(length) or ""
   if #bytes < length then return false end
-  local name, at = nil, 1
-  if id == 0 then name, at = string.unpack("s4", bytes) end
-  local items
-  local first = 0
-  if layout == "i" then
-    local key, from = frame.referred(bytes, at)
-    items, first = lists[key], from - 1
-  else
-    items = frame.room(n)
-    frame.unpack_list(layout, bytes, at, length, items, 1, n)
-  end
+  local name, from = nil, 1
+  if id == 0 then name, from = string.unpack("s4", bytes) end
   local found, fn = pcall(find, id, name)
-  if found then return run(fn, items, first, n, what, results) end
-  local failed = { { text = tostring(fn) } }
-  for i = 2, what == "c" and n or 1 do failed[i] = failed[1] end
-  return failed
+  if not found then
+    local failed = { { text = tostring(fn) } }
+    for i = 2, what == "c" and n or 1 do failed[i] = failed[1] end
+    clear(slots, 1, n)
+    return failed
+  end
+  if layout == "i" then
+    local key, place = frame.referred(bytes, from)
+    return run(fn, lists[key], place - 1, n, what, slots)
+  end
+  frame.unpack_list(layout, bytes, from, length, slots, 1, n)
+  return run(fn, slots, 0, n, what, slots)
 end
 
 -- The main function of a worker: find(id, name) gives the function of a chunk; lists has the items of calls that were
@@ -114,16 +122,17 @@ local function main(socket, find, lists, start)
     return 1
   end
   send(socket, 0, 0, "i", "m", "", 0)
-  local results = frame.room(KEPT)
+  local slots = frame.room(KEPT)
   while true do
     local head = socket:read(frame.SIZE)
     if not head or #head < frame.SIZE then return 0 end
     local t = now()
-    local length, chunk, id, n, what, layout = frame.parse(head, 1)
-    local failed = work(socket, find, lists, results, length, id, n, what, layout)
+    local length, chunk, id, n, what, layout = frame.parse(head)
+    if n > KEPT then slots = frame.room(n) end
+    local failed = work(socket, find, lists, slots, length, id, n, what, layout)
     if failed == false then return 0 end
-    local kind, form, body = pack_results(results, n, failed)
-    if n > KEPT or form ~= "l" or #body > 16 * n then results = frame.room(KEPT) end
+    local kind, form, body = pack_results(slots, n, failed)
+    if n > KEPT or form ~= "l" or #body > 16 * n then slots = frame.room(KEPT) end
     if not send(socket, chunk, n, kind, form, body, now() - t) then return 1 end
   end
 end
