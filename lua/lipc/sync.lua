@@ -39,7 +39,7 @@ local function named(kind, place, name, opts)
     for k, v in pairs(lock) do made[k] = v end
     object.size = size_of(kind, lock)
     function object.init(map) assert(place(map, 0, made)):close() end
-    lock = { type = lock.type, binary = lock.binary } -- the rest is for one that is made
+    lock = { type = lock.type, binary = lock.binary, parties = lock.parties } -- the rest is for one that is made
   end
   local map, message, code = shm.open(name, object)
   if not map then return nil, (message:gsub("^shm%.open", "sync." .. kind)), code end

@@ -61,7 +61,7 @@ function sync.cond(where, offset, opts) end
 function sync.rwlock(where, offset, opts) end
 
 ---@class lipc.sync.barrier.options : lipc.sync.options
----@field parties? integer how many must come: 1 to 4096, needed with create
+---@field parties? integer how many must come: 1 to 4096, needed with create; "EINVAL" where one that is there is for another number
 
 --- A barrier. -- see pthread_barrier_init(3)
 ---@param where string|userdata name or mapping
