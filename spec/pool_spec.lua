@@ -150,6 +150,9 @@ describe("pool:map", function()
     assert.matches("stack traceback:\n\t.*pool_spec%.lua:%d+: in", failure.traceback)
     assert.is_nil(failure.traceback:find("lipc/pool", 1, true))
     assert.equal(message .. "\n" .. failure.traceback, tostring(failure))
+    -- also where no function of C raised it: the line it happened at is the first
+    failure = select(4, pool:map(function(x) return (x.a.b) end, { {} }))
+    assert.matches("stack traceback:\n\t[^\n]*pool_spec%.lua:%d+: in", failure.traceback)
     -- the error itself, where it can be sent
     failure = select(4, pool:map(function() error { status = 404, body = { 1 } } end, { 1 }))
     assert.same({ status = 404, body = { 1 } }, failure.error)
@@ -261,6 +264,9 @@ describe("pool:map", function()
     assert.equal("pool.map: no database", message)
     assert.equal("ERROR", code)
     assert.is_string(failure.traceback)
+    assert.is_nil(failure.traceback:find("lipc/pool", 1, true))
+    local refused <close> = ipc.pool { workers = 1, init = function() return nil, "no database", "ENOENT" end }
+    assert.same({ nil, "pool.map: no database", "ENOENT" }, { table.unpack({ refused:map(double, { 1 }) }, 1, 3) })
   end)
 
   it("may be used by its own workers: these have workers of their own", function()
@@ -418,6 +424,15 @@ describe("a pool", function()
     err("bad argument #1 to 'open' (unknown option 'worker')", function() ipc.pool.open { worker = 0 } end)
     err("bad argument #1 to 'open' (start = \"spawn\" needs the option 'module')", function() ipc.pool { start = "spawn" } end)
     err("bad argument #1 to 'open' (option 'lua' is for start = \"spawn\")", function() ipc.pool { lua = "x" } end)
+    err("bad argument #1 to 'open' (option 'workers': positive integer expected, got string)", function()
+      ipc.pool { workers = "2" }
+    end)
+    for _, op in ipairs { "map", "imap", "apply", "submit" } do
+      local line = debug.getinfo(1, "l").currentline + 1
+      local ok, message = pcall(function() return (pool[op](pool, 5, {})) end)
+      assert.is_false(ok)
+      assert.is_truthy(message:find(("pool_spec.lua:%d: bad argument #1 to '%s' (function or name"):format(line, op), 1, true))
+    end
     err("bad argument #1 to 'open' (table expected, got number)", function() ipc.pool(3) end)
     err("bad argument #1 to 'map' (lipc.pool expected, got table)", function() pool.map({}, double, {}) end)
     local spawning <close> = ipc.pool { start = "spawn", module = "m" }

@@ -112,6 +112,13 @@ describe("a progress bar", function()
   it("names mistakes", function()
     local bar = ipc.progress.bar { total = 2 }
     assert.has_error(function() bar:update() end, "bad argument #1 to 'update' (number expected, got nil)")
+    assert.has_error(function() bar:update(0 / 0) end, ("bad argument #1 to 'update' (%s is out of range)"):format(0 / 0))
+    assert.has_error(function() bar:update(math.huge) end, "bad argument #1 to 'update' (inf is out of range)")
+    assert.has_error(function() bar:update(1, "2") end, "bad argument #2 to 'update' (number expected, got string)")
+    assert.has_error(function() bar:update(1, math.huge) end, "bad argument #2 to 'update' (inf is out of range)")
+    assert.has_error(function() bar:advance "1" end, "bad argument #1 to 'advance' (number expected, got string)")
+    assert.has_error(function() ipc.progress.bar { total = math.huge } end,
+      "bad argument #1 to 'bar' (option 'total': inf is out of range)")
     assert.has_error(function() bar.update({}, 1) end, "bad argument #1 to 'update' (lipc.progress.bar expected, got table)")
     assert.has_error(function() ipc.progress.bar { totals = 2 } end, "bad argument #1 to 'bar' (unknown option 'totals')")
     assert.has_error(function() ipc.progress.bar { total = "2" } end,

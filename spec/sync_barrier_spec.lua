@@ -1,5 +1,6 @@
 -- Barriers and things done once: participants, deaths, loops.
 local ipc = require "lipc"
+local names = require "support.names"
 local shared = require "support.shared"
 local ticks = require "support.ticks"
 
@@ -44,6 +45,20 @@ describe("sync.barrier", function()
     local one <close> = assert(sync.barrier(map, 4096, { create = true, parties = 1 }))
     assert.same({ true, true }, { one:wait() })
     assert.same({ true, true }, { one:wait(0) })
+  end)
+
+  it("is for as many as it was made for", function()
+    local name = "/" .. names.new()
+    local made <close> = assert(sync.barrier(name, { create = true, parties = 3, unlink = true }))
+    assert.equal(3, made:stat().parties)
+    local refused = { nil, ("sync.barrier %s: Invalid argument (it is for 3)"):format(name), "EINVAL" }
+    for _, parties in ipairs { 1, 2, 4, 100 } do
+      assert.same(refused, { sync.barrier(name, { create = true, parties = parties }) })
+      assert.same(refused, { sync.barrier(name, { parties = parties }) })
+    end
+    local again <close> = assert(sync.barrier(name, { create = true, parties = 3 }))
+    local there <close> = assert(sync.barrier(name))
+    assert.equal(again:stat().parties, there:stat().parties)
   end)
 
   it("does not count who has given up", function()

@@ -176,11 +176,51 @@ describe("sync", function()
 
   it("refuses an object of that name that is something else", function()
     local name = "/" .. names.new()
-    local object <close> = assert(ipc.shm.open(name, { create = true, size = 16, unlink = true }))
-    assert.is_not_nil(object)
+    for _, size_of_it in ipairs { 0, 16, 40 } do
+      local object <close> = assert(ipc.shm.open(name, { create = true, size = size_of_it, unlink = true }))
+      if size_of_it == 40 then object:write(0, ("x"):rep(40)) end
+      for _, kind in ipairs(kinds) do
+        assert.equal("EPROTO", code(sync[kind], name))
+        local _, message, errno = sync[kind](name, options(kind))
+        assert.equal("EPROTO", errno)
+        if size_of_it == 16 then
+          assert.is_truthy(message:find(("%s: Protocol error (its 16 bytes are too few for a %s)"):format(name, kind), 1, true))
+        end
+      end
+    end
+    local small <close> = assert(sync.once(name, { create = true, unlink = true }))
+    assert.equal("once", small:stat().type)
+    assert.same({ nil, ("sync.mutex %s: Protocol error (a once is there)"):format(name), "EPROTO" },
+      { sync.mutex(name, { create = true }) })
+  end)
+
+  it("is made in an object of that name that somebody has made of zeros", function()
     for _, kind in ipairs(kinds) do
-      local ok, r, _, errno = pcall(sync[kind], name)
-      assert.is_true(not ok and tostring(r):find "out of bounds" ~= nil or errno == "EPROTO", tostring(r))
+      local name = "/" .. names.new()
+      local zeros <close> = assert(ipc.shm.open(name, { create = true, size = 4096, unlink = true }))
+      assert.equal("ENOENT", code(sync[kind], name))
+      local made <close> = assert(sync[kind](name, options(kind)))
+      local there <close> = assert(sync[kind](name))
+      assert.equal(made:stat().type, there:stat().type)
+      assert.equal(4096, #zeros)
+    end
+  end)
+
+  it("reports misuse where it is", function()
+    for _, kind in ipairs(kinds) do
+      for _, args in ipairs {
+        { 1, 5 }, { 1, "x" }, { 2, map, 4 }, { 3, map, 0, { colour = 1 } }, { 2, "/x", { colour = 1 } },
+        { 2, "/x", { create = true, parties = kind == "barrier" and 1 or nil, mode = "rw" } },
+      } do
+        local line
+        local ok, err = pcall(function()
+          line = debug.getinfo(1, "l").currentline + 1
+          local lock = sync[kind](table.unpack(args, 2))
+          return lock
+        end)
+        assert.is_false(ok)
+        assert.is_truthy(err:find(("sync_spec.lua:%d: bad argument #%d to '%s' ("):format(line, args[1], kind), 1, true), err)
+      end
     end
   end)
 

@@ -325,13 +325,13 @@ static void check_initial (lua_State *L, int arg, struct initial *i) {
   lua_Integer capacity = lua_tointegerx(L, arg, &ok), bytes = capacity * HASH_BLOCK;
   luaL_argcheck(L, ok, 1, "option 'capacity' is needed: an integer, the most entries");
   luaL_argcheck(L, 1 <= capacity && capacity <= HASH_CAPACITY, 1,
-                "option 'capacity': out of range");
+                lua_pushfstring(L, "option 'capacity': %I is out of range", (LUAI_UACINT)capacity));
   if (!lua_isnoneornil(L, arg + 1)) bytes = lua_tointegerx(L, arg + 1, &whole);
   luaL_argcheck(L, whole, 1, "option 'bytes': integer expected");
   i->capacity = (uint64_t)capacity;
   i->bytes = (uint64_t)bytes;
   luaL_argcheck(L, bytes >= 0 && shared_hash_plan(i->capacity, i->bytes, &i->plan) == 0, 1,
-                "option 'bytes': out of range");
+                lua_pushfstring(L, "option 'bytes': %I is out of range", (LUAI_UACINT)bytes));
 }
 
 /* size(capacity, bytes) -> bytes of memory; the arguments are checked */

@@ -325,7 +325,7 @@ static void check_initial (lua_State *L, int arg, struct initial *ret) {
                 is_string ? "a string needs the option 'capacity' (bytes)"
                           : "the option 'capacity' is for strings");
   luaL_argcheck(L, 0 <= capacity && capacity <= LONGEST, arg + 2,
-                "option 'capacity': out of range");
+                lua_pushfstring(L, "option 'capacity': %I is out of range", (LUAI_UACINT)capacity));
   i.capacity = (uint32_t)capacity;
   if (is_string) i.bytes = lua_isnil(L, arg + 1) ? "" : luaL_checklstring(L, arg + 1, &i.len);
   else if (!lua_isnil(L, arg + 1)) i.word = check_word(L, arg + 1, i.type);

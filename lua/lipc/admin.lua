@@ -370,7 +370,10 @@ end
 
 local function remove_file(e, opts)
   local how = (e.partial and "a" or "") .. (opts.force and "f" or "") .. (opts.dry and "d" or "")
-  return core.remove(e.where[1], e.where[2], e.where[3], e.file, e.identity, how)
+  local done, message, code = core.remove(e.where[1], e.where[2], e.where[3], e.file, e.identity, how)
+  if done then return true end
+  -- the file's name is not always that of the object
+  return nil, "admin.remove " .. e.name .. message:sub(#"admin.remove " + #e.file + 1), code
 end
 
 -- Restricts the search to where the user's entries were found.

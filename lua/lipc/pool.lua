@@ -20,8 +20,9 @@ local function misuse(level, arg, op, format, ...)
   error(("bad argument #%d to '%s' (%s)"):format(arg, op, format:format(...)), level + 1)
 end
 
+local function was(v) return type(v) == "number" and tostring(v) or type(v) end
 local function positive(v)
-  if math.type(v) ~= "integer" or v < 1 then return "positive integer expected, got " .. tostring(v) end
+  if math.type(v) ~= "integer" or v < 1 then return "positive integer expected, got " .. was(v) end
 end
 local function of_type(...)
   local kinds = { ... }
@@ -42,7 +43,7 @@ local function one_of(...)
   end
 end
 local function count(v)
-  if math.type(v) ~= "integer" or v < 0 then return "integer from 0 expected, got " .. tostring(v) end
+  if math.type(v) ~= "integer" or v < 0 then return "integer from 0 expected, got " .. was(v) end
 end
 
 local function callable(v)
@@ -115,13 +116,13 @@ end
 local function find(self, fn, op, into, fresh)
   local options = self.options
   if type(fn) == "string" then
-    if not options.module then misuse(3, 1, op, "a name needs the option 'module' of the pool") end
+    if not options.module then misuse(4, 1, op, "a name needs the option 'module' of the pool") end
     into.id, into.name, into.serial = 0, fn, 0
     return
   end
-  if type(fn) ~= "function" then misuse(3, 1, op, "function or name expected, got %s", type(fn)) end
+  if type(fn) ~= "function" then misuse(4, 1, op, "function or name expected, got %s", type(fn)) end
   if options.start == "spawn" then
-    misuse(3, 1, op, "start = \"spawn\" takes names of functions in the module, not functions")
+    misuse(4, 1, op, "start = \"spawn\" takes names of functions in the module, not functions")
   end
   local known, values = self.known[fn], outside(fn, {}, {})
   if not known then

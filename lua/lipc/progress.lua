@@ -59,11 +59,18 @@ local function say(self) -- on what is no terminal: a line for each quarter
   end
 end
 
+-- A number that can be shown as a whole one.
+local function check_number(op, arg, n)
+  if type(n) ~= "number" then
+    error(("bad argument #%d to '%s' (number expected, got %s)"):format(arg, op, type(n)), 3)
+  end
+  if not math.tointeger(math.floor(n)) then error(("bad argument #%d to '%s' (%s is out of range)"):format(arg, op, n), 3) end
+end
+
 function Bar:update(done, total)
   check_bar(self, "update")
-  if type(done) ~= "number" then
-    error(("bad argument #1 to 'update' (number expected, got %s)"):format(type(done)), 2)
-  end
+  check_number("update", 1, done)
+  if total ~= nil then check_number("update", 2, total) end
   if self.closed then return self end
   self.done, self.total = math.floor(done), total and math.floor(total) or self.total
   if not self.terminal then
@@ -82,6 +89,7 @@ end
 
 function Bar:advance(n)
   check_bar(self, "advance")
+  if n ~= nil then check_number("advance", 1, n) end
   return self:update(self.done + (n or 1))
 end
 
@@ -137,6 +145,11 @@ function progress.bar(options)
     if not known[k] then error(("bad argument #1 to 'bar' (unknown option '%s')"):format(tostring(k)), 2) end
     if known[k] ~= true and type(v) ~= known[k] then
       error(("bad argument #1 to 'bar' (option '%s': %s expected, got %s)"):format(k, known[k], type(v)), 2)
+    end
+    if k == "total" or k == "width" then
+      if not math.tointeger(math.floor(v)) then
+        error(("bad argument #1 to 'bar' (option '%s': %s is out of range)"):format(k, v), 2)
+      end
     end
     if type(v) == "number" and (v < 0 or v ~= v) then
       error(("bad argument #1 to 'bar' (option '%s': must not be negative)"):format(k), 2)

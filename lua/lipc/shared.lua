@@ -31,8 +31,10 @@ local function check(name, opts, own)
   local copy = {}
   for key, value in pairs(opts or copy) do
     if not placed[key] and not own[key] then misuse(name, arg, ("unknown option '%s'"):format(tostring(key))) end
-    if placed[key] and type(value) ~= placed[key] then
-      misuse(name, arg, ("option '%s': %s expected, got %s"):format(key, placed[key], type(value)))
+    local expected = placed[key] or own[key]
+    local whole = expected == "integer" and type(value) == "number" and math.tointeger(value)
+    if type(value) ~= expected and not whole then
+      misuse(name, arg, ("option '%s': %s expected, got %s"):format(key, expected, type(value)))
     end
     copy[key] = value
   end
@@ -55,8 +57,10 @@ local function ask(name, arg, fn, ...)
   misuse(name, arg or math.tointeger(n), problem)
 end
 
--- What shm.open says, as the function of that name says it.
-local function said(name, message, code) return nil, (message:gsub("^shm%.open", "shared." .. name)), code end
+-- What shm.open, or mmap.anonymous, says, as the function of that name says it.
+local function said(name, message, code)
+  return nil, (message:gsub("^shm%.open", "shared." .. name):gsub("^mmap%.anonymous", "shared." .. name)), code
+end
 
 -- The mapping of a named object: what is there, or a new one that `make` has filled.
 local function map_named(name, opts, size, make)
@@ -78,11 +82,15 @@ local function map_named(name, opts, size, make)
   return said(name, message, code)
 end
 
--- The object that `open` makes of the mapping, which goes with it; or the failure, and no mapping.
+-- The object that `open` makes of the mapping, which goes with it; or the failure, and no mapping.  Zeros under a
+-- name are somebody else's.
 local function finish(map, open, ...)
   local object, message, code = open(map, ...)
   if object then return core.own(object) end
   map:close()
+  if code == "ENOENT" then
+    message, code = message:gsub(": [^:]* %(zeros, (.*): the option.*$", ": Protocol error (zeros are there, %1)"), "EPROTO"
+  end
   return nil, message, code
 end
 
@@ -93,13 +101,12 @@ local function place(name, opts, size, make, open, ...)
     map, message, code = map_named(name, opts, size, make)
   else
     map, message, code = mmap.anonymous(size)
-    if map then
-      local made
-      made, message, code = make(map)
-      if not made then
-        map:close()
-        map = nil
-      end
+    if not map then return said(name, message, code) end
+    local made
+    made, message, code = make(map)
+    if not made then
+      map:close()
+      map = nil
     end
   end
   if not map then return nil, message, code end
@@ -110,7 +117,7 @@ end
 local function makes(opts) return opts.create or not opts.name end
 
 function shared.value(kind, initial, options)
-  local opts = check("value", options, { capacity = true })
+  local opts = check("value", options, { capacity = "integer" })
   if not makes(opts) then
     if initial ~= nil then misuse("value", 2, "an initial value needs the option 'create'") end
     return place("value", opts, nil, nil, core.value.open, kind)
@@ -121,7 +128,7 @@ function shared.value(kind, initial, options)
 end
 
 function shared.dict(options)
-  local opts = check("dict", options, { capacity = true, bytes = true })
+  local opts = check("dict", options, { capacity = "integer", bytes = "integer" })
   if not makes(opts) then return place("dict", opts, nil, nil, core.dict.open) end
   local size = ask("dict", nil, core.dict.size, opts.capacity, opts.bytes)
   return place("dict", opts, size, function(map) return core.dict.make(map, opts.capacity, opts.bytes) end,
@@ -205,15 +212,26 @@ local function updater(methods, change, keyed)
   local with, consistent = methods.with, methods.consistent
   return function(self, key, fn, timeout)
     if not keyed then key, fn, timeout = nil, key, fn end
-    if type(fn) ~= "function" then misuse("update", keyed and 3 or 2, "function expected, got " .. type(fn)) end
+    if keyed and type(key) ~= "string" then misuse("update", 1, "string expected, got " .. type(key)) end
+    if type(fn) ~= "function" then misuse("update", keyed and 2 or 1, "function expected, got " .. type(fn)) end
     local value, message, code = with(self, function(_, died)
       local new, problem, reason = change(self, key, fn, died)
       if died then consistent(self) end
       return new, problem, reason
     end, timeout)
-    if code == "EDEADLK" then return change(self, key, fn) end -- this coroutine holds it already
+    if code == "EDEADLK" then value, message, code = change(self, key, fn) end -- this coroutine holds it already
+    if message == nil then return value end
     return value, message, code
   end
+end
+
+-- Stores what the function gave: one that cannot be stored is its mistake.
+local function store(arg, set, ...)
+  local ok, stored, message, code = pcall(set, ...)
+  if ok then return stored, message, code end
+  local problem = tostring(stored):match "bad argument #%d+ to '[^']*' %((.*)%)$"
+  if not problem then error(stored, 0) end
+  misuse("update", arg, "its result: " .. problem)
 end
 
 local value = core.value.methods
@@ -224,7 +242,7 @@ value.update = updater(value, function(self, _, fn, died)
   if old == nil then return nil, message, code end
   local new = fn(old, died)
   local ok
-  ok, message, code = set(self, new)
+  ok, message, code = store(1, set, self, new)
   if not ok then return nil, message, code end
   return new
 end)
@@ -236,7 +254,7 @@ dict.update = updater(dict, function(self, key, fn, died)
   if message then return nil, message, code end
   local new = fn(old, died)
   local ok
-  if new == nil then ok, message, code = dict.delete(self, key) else ok, message, code = dict.set(self, key, new) end
+  if new == nil then ok, message, code = dict.delete(self, key) else ok, message, code = store(2, dict.set, self, key, new) end
   if ok == nil then return nil, message, code end
   return new
 end, true)

@@ -38,7 +38,7 @@ function pool.processors() end
 ---@field start? "fork"|"spawn" "fork", the default, needs a process with a single thread ("ENOTSUP" else); "spawn": each worker is a new Lua interpreter, functions are named fields of `module`, and items are sent
 ---@field module? string name for `require`: a table whose functions can be given to map, imap, apply and submit by name; package.path and package.cpath are those of this state
 ---@field lua? string the interpreter for "spawn"; default: the one that runs this script, as far as `arg` tells, else lua5.4
----@field init? fun(number: integer)|string called first in each worker (a name: of the module); if it fails, so do the calls
+---@field init? fun(number: integer)|string called first in each worker (a name: of the module); if it fails, as an item does, so do the calls
 ---@field retry? integer how often an item whose worker died is run again; default 1
 ---@field chunk? integer items that a worker is given at once; default: as many as take about 10 ms, and one with `retry = 0`, where otherwise all of a dead worker's chunk fail
 ---@field max_pending? integer items taken from an iterator, or not yet taken by the consumer of imap; default: a few chunks for each worker

@@ -27,7 +27,7 @@ function shm.open(name, opts) end
 
 --- Removes the name at once; who has the object open goes on with it, and the name is free for another. -- see shm_unlink(3)
 ---@param name string
----@return true? ok, string? message, string? code "ENOENT", "EACCES"
+---@return true? ok, string? message, string? code "ENOENT", "EACCES"; "EPERM": it is another user's
 function shm.unlink(name) end
 
 ---@class lipc.shm.anonymous_options

@@ -11,6 +11,7 @@
 --- begins with a header that says what it is; the layout has a version. `create = true` makes one where there are zeros, and
 --- opens one that is there; without it one must be there. Anything else there is `"EPROTO"`, and left alone. Closing, or
 --- collecting, an object, or closing its mapping, gives back what it holds. A forked child holds nothing of what its parent holds.
+--- A name stays until `unlink = true` or `ipc.shm.unlink` removes it; of what is "ENOTRECOVERABLE" that is the way to a new one.
 ---
 --- What is in `cond`, `rwlock`, `barrier` and `once` is never trusted: who overwrites it makes others wait until their time is
 --- over, or fail, no more. `mutex` and `semaphore` are the C library's, for programs in C that share them: it trusts what is in
@@ -61,7 +62,7 @@ function sync.cond(where, offset, opts) end
 function sync.rwlock(where, offset, opts) end
 
 ---@class lipc.sync.barrier.options : lipc.sync.options
----@field parties? integer how many must come: 1 to 4096, needed with create
+---@field parties? integer how many must come: 1 to 4096, needed with create; "EINVAL" where one that is there is for another number
 
 --- A barrier. -- see pthread_barrier_init(3)
 ---@param where string|userdata name or mapping

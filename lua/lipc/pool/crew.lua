@@ -47,7 +47,7 @@ local function in_child(pool, socket, number)
   return worker.main(socket, find, lists, function()
     local init = options.init
     if type(init) == "string" then init = find(0, init) end
-    if init then init(number) end
+    if init then return init(number) end
   end)
 end
 
@@ -314,7 +314,7 @@ local function settle(pool, w, status)
   if not w.ready then
     pool.stillborn = pool.stillborn + 1
     if w.failed then
-      crew.fail_all(pool, w.failed.text, "ERROR", w.failed)
+      crew.fail_all(pool, w.failed.text, w.failed.code or "ERROR", w.failed)
     elseif code == "ERROR" then -- no accident: the next would end so too
       crew.fail_all(pool, why, code)
     elseif pool.stillborn >= STILLBORN then

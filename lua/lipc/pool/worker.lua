@@ -19,8 +19,8 @@ local Caught = {}
 
 local function caught(err)
   local text = type(err) == "string" and err or tostring(err)
-  local traceback = debug.traceback("", 3) -- the user's part of it
-  local ours = traceback:find("\n[^\n]*lipc/pool/worker%.lua:")
+  local traceback = debug.traceback("", 3):gsub("^(\nstack traceback:)\n\t%[C%]: in function 'error'", "%1")
+  local ours = traceback:find("\n[^\n]*lipc/pool/%l+%.lua:") -- what is before is the user's
   local c = { text = text, traceback = text .. (ours and traceback:sub(1, ours - 1) or traceback) }
   if type(err) ~= "string" and not msgpack.why(err, "") then c.value = err end
   return setmetatable(c, Caught)
@@ -28,7 +28,8 @@ end
 
 local function handler(err)
   if getmetatable(err) == Caught then return err end
-  return caught(err)
+  local c = caught(err) -- no tail call: the levels count
+  return c
 end
 
 -- A function that gave nil and a message has failed, as everywhere in lipc.
@@ -113,12 +114,17 @@ local function work(socket, find, lists, slots, length, id, n, what, layout)
   return run(fn, slots, 0, n, what, slots)
 end
 
+local function begin(start)
+  local value, message, code = start()
+  if value == nil and message ~= nil then failed_by(message, code) end
+end
+
 -- The main function of a worker: find(id, name) gives the function of a chunk; lists has the items of calls that were
 -- there at the fork; start() is called first, and its failure, which is reported, ends the worker.
 local function main(socket, find, lists, start)
-  local ok, err = xpcall(start, handler)
+  local ok, err = xpcall(begin, handler, start)
   if not ok then
-    send(socket, 0, 0, "f", "m", msgpack.encode { text = err.text, traceback = err.traceback }, 0)
+    send(socket, 0, 0, "f", "m", msgpack.encode { text = err.text, code = err.code, traceback = err.traceback }, 0)
     return 1
   end
   send(socket, 0, 0, "i", "m", "", 0)
@@ -149,7 +155,7 @@ local function program(module, init, number)
   main(socket, find, {}, function()
     functions = require(module)
     if type(functions) ~= "table" then error(("module '%s' is not a table"):format(module), 0) end
-    if init ~= "" then find(0, init)(number) end
+    if init ~= "" then return find(0, init)(number) end
   end)
 end
 
