@@ -23,6 +23,23 @@ describe("sync", function()
 
   local function code(f, ...) return select(3, f(...)) end
 
+  it("raises when the mapping has become read-only, sealed or attached anew", function()
+    local use = { mutex = "lock", cond = "signal", rwlock = "rdlock", barrier = "wait", once = "done", semaphore = "post" }
+    for _, kind in ipairs(kinds) do
+      local sealed <close> = assert(ipc.shm.anonymous { size = 65536 })
+      local segment <close> = assert(ipc.sysv.shm.open("private", { create = true, size = 65536, unlink = true }))
+      assert(segment:attach())
+      local one <close> = assert(sync[kind](sealed, 0, options(kind)))
+      local two <close> = assert(sync[kind](segment, 0, options(kind)))
+      assert(sealed:seal "write")
+      assert(segment:detach() and segment:attach { readonly = true })
+      for _, object in ipairs { one, two } do
+        assert.error_matches(function() object[use[kind]](object) end, "the mapping is read%-only now")
+      end
+      assert.is_true(one:close() and two:close())
+    end
+  end)
+
   it("makes each in zeroed memory, and opens what is there", function()
     for i, kind in ipairs(kinds) do
       local at = i * 4096

@@ -124,7 +124,7 @@ void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size
 
 void *lipc_placed_peek (const struct lipc_placed *p) {
   const struct lipc_map *m = p->map;
-  if (m == NULL || p->offset > m->size || p->size > m->size - p->offset) return NULL;
+  if (m == NULL || m->readonly || p->offset > m->size || p->size > m->size - p->offset) return NULL;
   return m->base + p->offset;
 }
 

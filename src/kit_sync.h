@@ -127,9 +127,10 @@ enum { LIPC_UV_MAP = LIPC_UV_FREE, LIPC_UV_OWNER, LIPC_UV_PLACED };
 ** LIPC_CLOSED as yet. */
 void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size_t size);
 
-/* Its memory.  Raises when the mapping was closed, became too small, or lost its file. */
+/* Its memory.  Raises when the mapping was closed, became too small or read-only, or lost its file. */
 static inline void *lipc_placed_at (lua_State *L, const struct lipc_placed *p) {
   char *at = lipc_map_at(L, 1, p->map, p->offset, p->size);
+  if (p->map->readonly) luaL_argerror(L, 1, "the mapping is read-only now");
   lipc_map_done(L, 1, p->map);
   return at;
 }
