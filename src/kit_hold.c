@@ -140,7 +140,7 @@ int lipc_sync_block (lua_State *L, const struct lipc_op *op, int t, double secon
     return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
   int r = lipcsys_word_lock(&b->header.lock, seconds < LONGEST ? seconds : LONGEST);
   if (r == -EOWNERDEAD && p->repair != NULL) p->repair(p, b);
-  else if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? r : 0;
+  else if (r < 0 && r != -EOWNERDEAD) return 0;
   uint32_t seq = lipc_get(&b->holder.seq);
   bool held = is_held(lipc_get(&b->holder.state));
   if (held) lipc_put(&b->holder.waiting, 1);

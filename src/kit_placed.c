@@ -42,7 +42,7 @@ int lipc_sync_make (struct lipc_sync_header *h, const struct lipc_sync_what *wha
   if (r == 0) return exclusive ? -EEXIST : 0;
   if (r != -ENOENT || !is_blank(h, what)) return -EPROTO;
   r = lipcsys_word_lock(&h->lock, LIPC_SYNC_PATIENCE);
-  if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? -ETIMEDOUT : r;
+  if (r < 0 && r != -EOWNERDEAD) return r;
   r = verdict(h, what, size, NULL);
   if (r == -ENOENT) {
     init(h, arg);

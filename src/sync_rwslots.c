@@ -172,7 +172,7 @@ int lipc_rw_mend (Rwlock *rw, struct lipc_rwmem *m) {
 int lipc_rw_sleep (const Rwlock *rw, struct lipc_rwmem *m, bool write, double seconds) {
   if (seconds > LIPC_RW_LOOKUP) seconds = LIPC_RW_LOOKUP;
   int r = lipcsys_word_lock(&m->header.lock, seconds);
-  if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? r : 0;
+  if (r < 0 && r != -EOWNERDEAD) return 0;
   struct lipc_rwview v = lipc_rw_look(rw, m);
   bool wait = v.writer || rw->p.hold.owner != NULL || (write ? v.reader || rw->slot >= 0 : v.wish);
   if (wait) lipc_put(&m->waiting, 1);
