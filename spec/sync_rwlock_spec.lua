@@ -267,6 +267,14 @@ describe("sync.rwlock", function()
     ends()
   end)
 
+  it("lets nobody wait for a wish of before the system was started anew", function()
+    local slot = map:view("u64", 64 + 48, 4)
+    slot[1], slot[3], slot[4] = 4 | ipc.signal.getpid() << 32, 1, math.maxinteger -- wants, until then
+    assert.same({ true }, { a:tryrdlock() })
+    assert.equal(0, a:stat().waiting)
+    assert(a:unlock())
+  end)
+
   it("keeps readers from seeing half of what is written", function()
     local v = map:view("i64", 32768, 2)
     local list = {}
