@@ -40,6 +40,39 @@ describe("sync", function()
     end
   end)
 
+  it("gives back what with holds when its coroutine is collected", function()
+    local held = {
+      mutex = function(o) o:with(coroutine.yield) end,
+      once = function(o) o:call(coroutine.yield) end,
+      rwlock = function(o) o:with("write", coroutine.yield) end,
+    }
+    local again = {
+      mutex = function(o) return o:trylock() end,
+      once = function(o) return o:call(function() end, 0) end,
+      rwlock = function(o) return o:trywrlock() end,
+    }
+    local function abandon(f, o) assert(coroutine.resume(coroutine.create(f), o)) end
+    for kind, f in pairs(held) do
+      local one <close> = assert(sync[kind](map, 0, options(kind)))
+      local two <close> = assert(sync[kind](map, 0))
+      abandon(f, one)
+      assert.equal("ETIMEDOUT", code(again[kind], two))
+      collectgarbage()
+      collectgarbage()
+      assert.is_true(again[kind](two), kind)
+      if kind == "rwlock" then
+        assert(two:unlock())
+        abandon(function(o) o:with("read", coroutine.yield) end, one)
+        assert.equal("ETIMEDOUT", code(two.trywrlock, two))
+        collectgarbage()
+        collectgarbage()
+        assert.is_true(two:trywrlock())
+      end
+      assert(two:close())
+      map:write(0, ("\0"):rep(4096))
+    end
+  end)
+
   it("makes each in zeroed memory, and opens what is there", function()
     for i, kind in ipairs(kinds) do
       local at = i * 4096

@@ -256,6 +256,7 @@ static int with_step (lua_State *L, int t) {
   if (r < 0 && r != -EOWNERDEAD) return lipc_hold_failed(L, "with", r);
   lua_pushinteger(L, (lua_Integer)p->hold.serial);
   lua_setiuservalue(L, t - 1, LIPC_HELD_UV);
+  lipc_drop_owner(L, p, 1);
   return lipc_heldnote(L, 2, t, r == 0 ? NULL : "EOWNERDEAD");
 }
 static const struct lipc_op with_op = {"with", with_step, 0, NULL};

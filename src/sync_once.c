@@ -59,6 +59,7 @@ static int call_step (lua_State *L, int t) {
     lipc_hold_give(&o->p, LIPC_SYNC_PATIENCE);
     return already(L);
   }
+  lipc_drop_owner(L, &o->p, 1);
   return lipc_held(L, 2, t);
 }
 static const struct lipc_op call_op = {"call", call_step, 0, NULL};
