@@ -73,6 +73,28 @@ describe("sync", function()
     end
   end)
 
+  it("still holds, for its coroutine alone, what could not be given back at the end of with", function()
+    local stays, ends = shared.staying(function() end)
+    local word = map:view("u32", 0, 1)
+    local rw <close> = assert(sync.rwlock(map, 0, { create = true }))
+    coroutine.wrap(function() rw:with("write", function() word[1] = stays:pid() end) end)()
+    word[1] = 0
+    collectgarbage()
+    collectgarbage()
+    local function unlock() return code(rw.unlock, rw) end
+    local others = {} -- one of them might get the address
+    for i = 1, 1000 do others[i] = coroutine.create(unlock) end
+    for i = 1, 1000 do assert.same({ true, "EPERM" }, { coroutine.resume(others[i]) }) end
+    ends()
+  end)
+
+  it("does not say that something is done once whose object was closed inside", function()
+    local one, two <close> = assert(sync.once(map, 0, { create = true })), assert(sync.once(map, 0))
+    assert.equal("ECANCELED", code(one.call, one, function() one:close() end))
+    assert.is_false(two:done())
+    assert.same({ true, true }, { two:call(function() end) })
+  end)
+
   it("makes each in zeroed memory, and opens what is there", function()
     for i, kind in ipairs(kinds) do
       local at = i * 4096

@@ -266,10 +266,7 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   struct lipc_placed *p = (struct lipc_placed *)h;
   lua_getiuservalue(L, 1, LIPC_HELD_UV);
   if (lua_tointeger(L, -1) != (lua_Integer)p->hold.serial) return;
-  lipc_hold_give(p, LIPC_SYNC_PATIENCE);
-  lua_getiuservalue(L, 1, 1);
-  lua_pushnil(L);
-  lua_setiuservalue(L, -2, LIPC_UV_OWNER);
+  lipc_held_owner(L, lipc_hold_give(p, LIPC_SYNC_PATIENCE) < 0);
 }
 
 /* x:with(fn[, timeout]) -> what fn(x[, "EOWNERDEAD"]) returns | nil, msg, code: held while fn runs, given

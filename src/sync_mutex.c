@@ -287,14 +287,9 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   lua_getiuservalue(L, 1, LIPC_HELD_UV);
   if (memory == NULL || !is_held(m) || lua_tointeger(L, -1) != (lua_Integer)m->p.hold.serial)
     return;
-  bool more = m->depth > 1;
-  if (more) m->depth--;
+  if (m->depth > 1) m->depth--;
   else if (give(m, memory) == 0) forget(m);
-  else return;
-  lua_getiuservalue(L, 1, 1);
-  if (more) lua_getiuservalue(L, 1, LIPC_HELD_COROUTINE);
-  else lua_pushnil(L);
-  lua_setiuservalue(L, -2, LIPC_UV_OWNER);
+  lipc_held_owner(L, is_held(m));
 }
 
 /* m:with(fn[, timeout]) -> what fn(m[, "EOWNERDEAD"]) returns | nil, msg, code: locked while fn runs, given

@@ -249,6 +249,7 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   int co = lua_gettop(L);
   give(L, rw, co - 1, co, LIPC_SYNC_PATIENCE);
   lua_settop(L, co - 2);
+  if (rw->p.hold.owner != NULL) lipc_held_owner(L, true);
 }
 
 static int rwlock_block (lua_State *L, const struct lipc_op *op, int t, double seconds) {
