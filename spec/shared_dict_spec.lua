@@ -317,9 +317,9 @@ describe("shared.dict", function()
       closed = closed + 1
     end
     for _ = 1, 50 do
-      local d <close> = assert(shared.dict { capacity = 4, bytes = 1 << 20 })
-      assert(d:set("key", ("x"):rep(300000)))
-      try(d, d.get, d, "key")
+      local a <close> = assert(shared.dict { capacity = 4, bytes = 1 << 20 })
+      assert(a:set("key", ("x"):rep(300000)))
+      try(a, a.get, a, "key")
       local e <close> = assert(shared.dict { capacity = 4, bytes = 1 << 20 })
       assert(e:set("key", ("x"):rep(300000)))
       try(e, e.snapshot, e)

@@ -256,25 +256,25 @@ describe("records", function()
   end)
 
   it("writes nothing into a mapping that a metamethod has made read-only", function()
-    local layout = layout { { "n", "i32" }, { "s", "char", 4 }, { "list", "i32", 2 } }
-    local function sealing(m)
+    local kind = layout { { "n", "i32" }, { "s", "char", 4 }, { "list", "i32", 2 } }
+    local function sealing(map)
       return setmetatable({}, { __len = function() return 2 end, __index = function(_, i)
-        m:seal "write"
+        map:seal "write"
         return i
       end })
     end
     for _, write in ipairs {
-      function(m) m:view("i32"):set(1, sealing(m)) end,
-      function(m) m:view(layout)[1].list = sealing(m) end,
-      function(m) m:view(layout)[1] = { list = sealing(m) } end,
-      function(m) m:view(layout):set(1, setmetatable({ {} }, { __len = function() return 2 end, __index = function()
-        m:seal "write"
+      function(map) map:view("i32"):set(1, sealing(map)) end,
+      function(map) map:view(kind)[1].list = sealing(map) end,
+      function(map) map:view(kind)[1] = { list = sealing(map) } end,
+      function(map) map:view(kind):set(1, setmetatable({ {} }, { __len = function() return 2 end, __index = function()
+        map:seal "write"
         return { s = "x" }
       end })) end,
     } do
-      local m <close> = assert(ipc.shm.anonymous { size = 4096 })
-      assert.error_matches(function() write(m) end, "read%-only mapping")
-      assert.equal(("\0"):rep(4096), m:read(0, 4096))
+      local map <close> = assert(ipc.shm.anonymous { size = 4096 })
+      assert.error_matches(function() write(map) end, "read%-only mapping")
+      assert.equal(("\0"):rep(4096), map:read(0, 4096))
     end
   end)
 end)

@@ -16,7 +16,8 @@ static bool writes (uint32_t state) { return state == SLOT_WRITES || state == SL
 /* ---- the slots: all of this inside the word lock ---- */
 
 static bool is_wish (const struct lipc_rwslot *s, uint64_t now) {
-  uint64_t until = lipc_get(&s->until); /* of before the system was started anew it may be far ahead */
+  uint64_t until = lipc_get(
+    &s->until); /* of before the system was started anew it may be far ahead */
   return lipc_get(&s->state) == SLOT_WANTS && until > now && until - now <= nanoseconds(2 * LEASE);
 }
 

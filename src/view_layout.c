@@ -86,9 +86,8 @@ static lua_Integer integer_of (lua_State *L, int i, const char *name, lua_Intege
   if (!ok) {
     const char *got = luaL_typename(L, -1);
     lua_pushfstring(L, i > 0 ? "field %d: " : "option ", i);
-    luaL_argerror(L, 1,
-                  lua_pushfstring(L, "%s'%s': integer expected, got %s", lua_tostring(L, -1), name,
-                                  got));
+    luaL_argerror(
+      L, 1, lua_pushfstring(L, "%s'%s': integer expected, got %s", lua_tostring(L, -1), name, got));
   }
   if (n < lo || (lua_Unsigned)n > VIEW_MAXSIZE)
     luaL_argerror(L, 1, lua_pushfstring(L, "'%s': %I is out of range", name, (LUAI_UACINT)n));
