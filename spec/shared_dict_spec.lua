@@ -313,4 +313,29 @@ describe("shared.dict", function()
     assert.equal(0, assert(holder:wait(60)).code)
     for _, o in ipairs { r, w, back, go } do o:close() end
   end)
+
+  it("raises when a finaliser closes it in the middle of a call", function()
+    local pause, mul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000)
+    local closed = 0
+    local function try(object, ...)
+      setmetatable({}, { __gc = function() object:close() end })
+      local ok, message = pcall(...)
+      if ok then return end
+      assert.matches("closed shared", message)
+      closed = closed + 1
+    end
+    for _ = 1, 50 do
+      local a <close> = assert(shared.dict { capacity = 4, bytes = 1 << 20 })
+      assert(a:set("key", ("x"):rep(300000)))
+      try(a, a.get, a, "key")
+      local e <close> = assert(shared.dict { capacity = 4, bytes = 1 << 20 })
+      assert(e:set("key", ("x"):rep(300000)))
+      try(e, e.snapshot, e)
+      local v <close> = assert(shared.value("string", ("x"):rep(300000), { capacity = 300000 }))
+      try(v, v.get, v)
+    end
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", mul)
+    assert.is_true(closed > 0)
+  end)
 end)

@@ -244,6 +244,37 @@ describe("sync.rwlock", function()
     loop:close()
   end)
 
+  it("is given back at the end of with although a signal comes while the word is taken", function()
+    local word = map:view("u32", 64, 1)
+    local self = ipc.signal.getpid()
+    local on <close> = assert(ipc.signal.on("SIGUSR1", function() end)) -- luacheck: ignore
+    local stays, ends = shared.staying(function() end)
+    local p
+    a:with("write", function()
+      word[1] = stays:pid() -- as if another process were inside
+      p = shared.child(function()
+        while word:load(1) < 1 << 31 do ipc.sleep(0.001) end -- until its parent waits
+        for _ = 1, 20 do
+          ipc.signal.kill(self, "SIGUSR1")
+          ipc.sleep(0.002)
+        end
+        word:store(1, 0)
+      end)
+    end)
+    shared.joined(p)
+    assert.same({ true }, { b:trywrlock() })
+    assert(b:unlock())
+    ends()
+  end)
+
+  it("lets nobody wait for a wish of before the system was started anew", function()
+    local slot = map:view("u64", 64 + 48, 4)
+    slot[1], slot[3], slot[4] = 4 | ipc.signal.getpid() << 32, 1, math.maxinteger -- wants, until then
+    assert.same({ true }, { a:tryrdlock() })
+    assert.equal(0, a:stat().waiting)
+    assert(a:unlock())
+  end)
+
   it("keeps readers from seeing half of what is written", function()
     local v = map:view("i64", 32768, 2)
     local list = {}

@@ -23,6 +23,78 @@ describe("sync", function()
 
   local function code(f, ...) return select(3, f(...)) end
 
+  it("raises when the mapping has become read-only, sealed or attached anew", function()
+    local use = { mutex = "lock", cond = "signal", rwlock = "rdlock", barrier = "wait", once = "done", semaphore = "post" }
+    for _, kind in ipairs(kinds) do
+      local sealed <close> = assert(ipc.shm.anonymous { size = 65536 })
+      local segment <close> = assert(ipc.sysv.shm.open("private", { create = true, size = 65536, unlink = true }))
+      assert(segment:attach())
+      local one <close> = assert(sync[kind](sealed, 0, options(kind)))
+      local two <close> = assert(sync[kind](segment, 0, options(kind)))
+      assert(sealed:seal "write")
+      assert(segment:detach() and segment:attach { readonly = true })
+      for _, object in ipairs { one, two } do
+        assert.error_matches(function() object[use[kind]](object) end, "the mapping is read%-only now")
+      end
+      assert.is_true(one:close() and two:close())
+    end
+  end)
+
+  it("gives back what with holds when its coroutine is collected", function()
+    local held = {
+      mutex = function(o) o:with(coroutine.yield) end,
+      once = function(o) o:call(coroutine.yield) end,
+      rwlock = function(o) o:with("write", coroutine.yield) end,
+    }
+    local again = {
+      mutex = function(o) return o:trylock() end,
+      once = function(o) return o:call(function() end, 0) end,
+      rwlock = function(o) return o:trywrlock() end,
+    }
+    local function abandon(f, o) assert(coroutine.resume(coroutine.create(f), o)) end
+    for kind, f in pairs(held) do
+      local one <close> = assert(sync[kind](map, 0, options(kind)))
+      local two <close> = assert(sync[kind](map, 0))
+      abandon(f, one)
+      assert.equal("ETIMEDOUT", code(again[kind], two))
+      collectgarbage()
+      collectgarbage()
+      assert.is_true(again[kind](two), kind)
+      if kind == "rwlock" then
+        assert(two:unlock())
+        abandon(function(o) o:with("read", coroutine.yield) end, one)
+        assert.equal("ETIMEDOUT", code(two.trywrlock, two))
+        collectgarbage()
+        collectgarbage()
+        assert.is_true(two:trywrlock())
+      end
+      assert(two:close())
+      map:write(0, ("\0"):rep(4096))
+    end
+  end)
+
+  it("still holds, for its coroutine alone, what could not be given back at the end of with", function()
+    local stays, ends = shared.staying(function() end)
+    local word = map:view("u32", 0, 1)
+    local rw <close> = assert(sync.rwlock(map, 0, { create = true }))
+    coroutine.wrap(function() rw:with("write", function() word[1] = stays:pid() end) end)()
+    word[1] = 0
+    collectgarbage()
+    collectgarbage()
+    local function unlock() return code(rw.unlock, rw) end
+    local others = {} -- one of them might get the address
+    for i = 1, 1000 do others[i] = coroutine.create(unlock) end
+    for i = 1, 1000 do assert.same({ true, "EPERM" }, { coroutine.resume(others[i]) }) end
+    ends()
+  end)
+
+  it("does not say that something is done once whose object was closed inside", function()
+    local one, two <close> = assert(sync.once(map, 0, { create = true })), assert(sync.once(map, 0))
+    assert.equal("ECANCELED", code(one.call, one, function() one:close() end))
+    assert.is_false(two:done())
+    assert.same({ true, true }, { two:call(function() end) })
+  end)
+
   it("makes each in zeroed memory, and opens what is there", function()
     for i, kind in ipairs(kinds) do
       local at = i * 4096

@@ -71,6 +71,8 @@ describe("a layout", function()
       ["unknown option 'aling'"] = { { "x", "i32" }, aling = 4 }, ["unknown option '4'"] = { { "x", "i32", 1, 2 } },
       ["unknown option 'size'"] = { { "x", "i32", size = 1 } }, ["'count': 0 is out of range"] = { { "x", "i32", 0 } },
       ["'count': integer expected, got string"] = { { "x", "i32", "3" } },
+      ["%(option 'size': integer expected, got string%)"] = { { "x", "i32" }, size = "3" },
+      ["%(field 1: 'align': integer expected, got string%)"] = { { "x", "i32", align = "3" } },
       ["too many dimensions"] = { { "x", "i32", {} } }, ["'align': 3 is no power of two"] = { { "x", "i32", align = 3 } },
       ["'pad': %-64 is out of range"] = { { "x", "i32" }, pad = -64 }, ["unknown pad 'page'"] = { { "x", "i32" }, pad = "page" },
       ["the fields need 4 bytes"] = { { "x", "i32" }, size = 3 }, ["'offset': %-1 is out of range"] = { { "x", "i8", offset = -1 } },
@@ -251,5 +253,28 @@ describe("records", function()
     collectgarbage()
     x[2] = 5
     assert.equal(5, x[2])
+  end)
+
+  it("writes nothing into a mapping that a metamethod has made read-only", function()
+    local kind = layout { { "n", "i32" }, { "s", "char", 4 }, { "list", "i32", 2 } }
+    local function sealing(map)
+      return setmetatable({}, { __len = function() return 2 end, __index = function(_, i)
+        map:seal "write"
+        return i
+      end })
+    end
+    for _, write in ipairs {
+      function(map) map:view("i32"):set(1, sealing(map)) end,
+      function(map) map:view(kind)[1].list = sealing(map) end,
+      function(map) map:view(kind)[1] = { list = sealing(map) } end,
+      function(map) map:view(kind):set(1, setmetatable({ {} }, { __len = function() return 2 end, __index = function()
+        map:seal "write"
+        return { s = "x" }
+      end })) end,
+    } do
+      local map <close> = assert(ipc.shm.anonymous { size = 4096 })
+      assert.error_matches(function() write(map) end, "read%-only mapping")
+      assert.equal(("\0"):rep(4096), map:read(0, 4096))
+    end
   end)
 end)

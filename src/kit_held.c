@@ -40,7 +40,7 @@ int lipc_with (lua_State *L, const struct lipc_op *op, int t,
   lua_settop(L, t);
   struct lipc_handle *h = lipc_checkopen(L, 1);
   lipc_checktimeout(L, t, 0); /* here it has its number among the arguments */
-  struct held *held = lua_newuserdatauv(L, sizeof *held, LIPC_HELD_UV);
+  struct held *held = lua_newuserdatauv(L, sizeof *held, LIPC_HELD_COROUTINE);
   *held = (struct held){.h = h, .release = release};
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
@@ -61,6 +61,8 @@ int lipc_heldnote (lua_State *L, int fn, int t, const char *note) {
   struct held *held = lua_touserdata(L, t - 1);
   held->forkgen = lipcsys_forkgen;
   held->taken = true;
+  lua_pushthread(L);
+  lua_setiuservalue(L, t - 1, LIPC_HELD_COROUTINE);
   lua_pushvalue(L, t - 1);
   lua_toclose(L, -1);
   int base = lua_gettop(L);

@@ -140,7 +140,7 @@ int lipc_sync_block (lua_State *L, const struct lipc_op *op, int t, double secon
     return lipc_nap(L, seconds < LIPC_SYNC_SHORT ? seconds : LIPC_SYNC_SHORT);
   int r = lipcsys_word_lock(&b->header.lock, seconds < LONGEST ? seconds : LONGEST);
   if (r == -EOWNERDEAD && p->repair != NULL) p->repair(p, b);
-  else if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? r : 0;
+  else if (r < 0 && r != -EOWNERDEAD) return 0;
   uint32_t seq = lipc_get(&b->holder.seq);
   bool held = is_held(lipc_get(&b->holder.state));
   if (held) lipc_put(&b->holder.waiting, 1);
@@ -256,6 +256,7 @@ static int with_step (lua_State *L, int t) {
   if (r < 0 && r != -EOWNERDEAD) return lipc_hold_failed(L, "with", r);
   lua_pushinteger(L, (lua_Integer)p->hold.serial);
   lua_setiuservalue(L, t - 1, LIPC_HELD_UV);
+  lipc_drop_owner(L, p, 1);
   return lipc_heldnote(L, 2, t, r == 0 ? NULL : "EOWNERDEAD");
 }
 static const struct lipc_op with_op = {"with", with_step, 0, NULL};
@@ -265,10 +266,7 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   struct lipc_placed *p = (struct lipc_placed *)h;
   lua_getiuservalue(L, 1, LIPC_HELD_UV);
   if (lua_tointeger(L, -1) != (lua_Integer)p->hold.serial) return;
-  lipc_hold_give(p, LIPC_SYNC_PATIENCE);
-  lua_getiuservalue(L, 1, 1);
-  lua_pushnil(L);
-  lua_setiuservalue(L, -2, LIPC_UV_OWNER);
+  lipc_held_owner(L, lipc_hold_give(p, LIPC_SYNC_PATIENCE) < 0);
 }
 
 /* x:with(fn[, timeout]) -> what fn(x[, "EOWNERDEAD"]) returns | nil, msg, code: held while fn runs, given

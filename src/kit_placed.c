@@ -42,7 +42,7 @@ int lipc_sync_make (struct lipc_sync_header *h, const struct lipc_sync_what *wha
   if (r == 0) return exclusive ? -EEXIST : 0;
   if (r != -ENOENT || !is_blank(h, what)) return -EPROTO;
   r = lipcsys_word_lock(&h->lock, LIPC_SYNC_PATIENCE);
-  if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? -ETIMEDOUT : r;
+  if (r < 0 && r != -EOWNERDEAD) return r;
   r = verdict(h, what, size, NULL);
   if (r == -ENOENT) {
     init(h, arg);
@@ -124,7 +124,7 @@ void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size
 
 void *lipc_placed_peek (const struct lipc_placed *p) {
   const struct lipc_map *m = p->map;
-  if (m == NULL || p->offset > m->size || p->size > m->size - p->offset) return NULL;
+  if (m == NULL || m->readonly || p->offset > m->size || p->size > m->size - p->offset) return NULL;
   return m->base + p->offset;
 }
 

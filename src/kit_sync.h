@@ -127,9 +127,12 @@ enum { LIPC_UV_MAP = LIPC_UV_FREE, LIPC_UV_OWNER, LIPC_UV_PLACED };
 ** LIPC_CLOSED as yet. */
 void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size_t size);
 
-/* Its memory.  Raises when the mapping was closed, became too small, or lost its file. */
+/* Its memory.  Raises when it was closed (by a finaliser, since the driver looked), or its mapping was; when
+** that became too small or read-only, or lost its file. */
 static inline void *lipc_placed_at (lua_State *L, const struct lipc_placed *p) {
+  if (p->map == NULL) luaL_argerror(L, 1, lua_pushfstring(L, "closed %s", p->h.cls->label));
   char *at = lipc_map_at(L, 1, p->map, p->offset, p->size);
+  if (p->map->readonly) luaL_argerror(L, 1, "the mapping is read-only now");
   lipc_map_done(L, 1, p->map);
   return at;
 }
@@ -150,6 +153,15 @@ static inline void lipc_drop_owner (lua_State *L, const struct lipc_placed *p, i
   if (L == p->main) return;
   lua_pushnil(L);
   lua_setiuservalue(L, idx, LIPC_UV_OWNER);
+}
+
+/* At the end of a with, whose guard is at index 1: the object keeps the coroutine if that still holds it, because
+** it could not be given back, or had been taken before. */
+static inline void lipc_held_owner (lua_State *L, bool holds) {
+  lua_getiuservalue(L, 1, 1);
+  if (holds) lua_getiuservalue(L, 1, LIPC_HELD_COROUTINE);
+  else lua_pushnil(L);
+  lua_setiuservalue(L, -2, LIPC_UV_OWNER);
 }
 
 /* How many bytes there are from the offset on. */

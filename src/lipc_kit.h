@@ -251,8 +251,10 @@ int lipc_drivenew (lua_State *L, const struct lipc_op *op, int t);
 ** ends in lipc_held once it has what it wants, which returns what the function returned; so may block,
 ** by lipc_done.  release: never raises; the object may be closed by then.  A forked child that leaves
 ** the call gives nothing back.  What release must know more is a user value of the guard, which is at
-** t-1 in the step and at 1 in release. */
-#define LIPC_HELD_UV 2
+** t-1 in the step and at 1 in release.  The guard keeps the coroutine of the call: an object that did so too
+** would keep one that nobody goes on with from being collected, and then it is never given back. */
+#define LIPC_HELD_UV        2
+#define LIPC_HELD_COROUTINE 3
 int lipc_with (lua_State *L, const struct lipc_op *op, int t,
                void (*release)(lua_State *L, struct lipc_handle *h));
 int lipc_held (lua_State *L, int fn, int t);

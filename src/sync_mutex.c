@@ -145,6 +145,7 @@ static int success (lua_State *L, int err) {
 static int call_with (lua_State *L, const Mutex *m, int t, int err) {
   lua_pushinteger(L, (lua_Integer)m->p.hold.serial);
   lua_setiuservalue(L, t - 1, LIPC_HELD_UV);
+  if (m->depth == 1) lipc_drop_owner(L, &m->p, 1);
   return lipc_heldnote(L, 2, t, err == 0 ? NULL : "EOWNERDEAD");
 }
 
@@ -286,14 +287,9 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   lua_getiuservalue(L, 1, LIPC_HELD_UV);
   if (memory == NULL || !is_held(m) || lua_tointeger(L, -1) != (lua_Integer)m->p.hold.serial)
     return;
-  if (m->depth > 1) {
-    m->depth--;
-  } else if (give(m, memory) == 0) {
-    forget(m);
-    lua_getiuservalue(L, 1, 1);
-    lua_pushnil(L);
-    lua_setiuservalue(L, -2, LIPC_UV_OWNER);
-  }
+  if (m->depth > 1) m->depth--;
+  else if (give(m, memory) == 0) forget(m);
+  lipc_held_owner(L, is_held(m));
 }
 
 /* m:with(fn[, timeout]) -> what fn(m[, "EOWNERDEAD"]) returns | nil, msg, code: locked while fn runs, given

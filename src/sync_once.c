@@ -24,7 +24,8 @@ static int ran (lua_State *L, int status, lua_KContext ctx) {
   (void)status;
   (void)ctx;
   struct once *m = o->p.map != NULL ? lipc_placed_peek(&o->p) : NULL;
-  if (m != NULL && lipc_hold_mine(L, &o->p)) lipc_put(&m->done, 1);
+  if (m == NULL || !lipc_hold_mine(L, &o->p)) return lipc_failself(L, "call", -ECANCELED);
+  lipc_put(&m->done, 1);
   LIPC_STEP("once.done");
   lua_pushboolean(L, 1);
   lua_pushboolean(L, 1);
@@ -59,15 +60,13 @@ static int call_step (lua_State *L, int t) {
     lipc_hold_give(&o->p, LIPC_SYNC_PATIENCE);
     return already(L);
   }
+  lipc_drop_owner(L, &o->p, 1);
   return lipc_held(L, 2, t);
 }
 static const struct lipc_op call_op = {"call", call_step, 0, NULL};
 
 static void call_over (lua_State *L, struct lipc_handle *h) {
-  lipc_hold_give((struct lipc_placed *)h, LIPC_SYNC_PATIENCE);
-  lua_getiuservalue(L, 1, 1);
-  lua_pushnil(L);
-  lua_setiuservalue(L, -2, LIPC_UV_OWNER);
+  lipc_held_owner(L, lipc_hold_give((struct lipc_placed *)h, LIPC_SYNC_PATIENCE) < 0);
 }
 
 /* o:call(fn[, timeout]) -> true, ran | nil, msg, code: calls fn(o) if nobody has yet; when it returns, it

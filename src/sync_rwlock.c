@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-enum { UV_READERS = LIPC_UV_PLACED }; /* coroutine -> how often it reads */
+enum { UV_READERS = LIPC_UV_PLACED }; /* coroutine (weak) -> how often it reads */
 
 static const struct lipc_sync_what what = {"rwlock", LIPC_KIND_RWLOCK, 1};
 
@@ -15,11 +15,20 @@ size_t lipc_rwlock_size (lua_Integer slots) {
 
 /* ---- this process ---- */
 
+/* Of the object at that index: for each coroutine that is still there. */
+static void new_readers (lua_State *L, int obj) {
+  lua_newtable(L);
+  luaL_newmetatable(L, "(lipc rwlock readers)");
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_setiuservalue(L, obj, UV_READERS);
+}
+
 /* A forked child holds nothing of what its parent holds. */
 static void know_process (lua_State *L, Rwlock *rw) {
   if (rw->forkgen == lipcsys_forkgen) return;
-  lua_newtable(L);
-  lua_setiuservalue(L, 1, UV_READERS);
+  new_readers(L, 1);
   rw->forkgen = lipcsys_forkgen;
   rw->slot = rw->wish = -1;
   rw->readers = 0;
@@ -223,8 +232,7 @@ static int with_step (lua_State *L, int t) {
   int r = take(L, rw, wants_write(L), is_again(L, t));
   if (r == -EAGAIN) return lipc_again(0);
   if (r < 0 && r != -EOWNERDEAD) return failed(L, "with", r);
-  lua_pushthread(L);
-  lua_setiuservalue(L, t - 1, LIPC_HELD_UV);
+  lipc_drop_owner(L, &rw->p, 1);
   return lipc_heldnote(L, 3, t, r == 0 ? NULL : "EOWNERDEAD");
 }
 static int with_failed (lua_State *L, int t, int err) {
@@ -237,10 +245,11 @@ static void with_over (lua_State *L, struct lipc_handle *h) {
   Rwlock *rw = (Rwlock *)h;
   if (rw->p.map == NULL) return;
   lua_getiuservalue(L, 1, 1);
-  lua_getiuservalue(L, 1, LIPC_HELD_UV);
+  lua_getiuservalue(L, 1, LIPC_HELD_COROUTINE);
   int co = lua_gettop(L);
   give(L, rw, co - 1, co, LIPC_SYNC_PATIENCE);
   lua_settop(L, co - 2);
+  if (rw->p.hold.owner != NULL) lipc_held_owner(L, true);
 }
 
 static int rwlock_block (lua_State *L, const struct lipc_op *op, int t, double seconds) {
@@ -392,7 +401,6 @@ int lipc_sync_rwlock (lua_State *L) {
   rw->nslots = (unsigned)((rw->p.size - sizeof(struct lipc_rwmem)) / sizeof(struct lipc_rwslot));
   rw->slot = rw->wish = -1;
   rw->forkgen = lipcsys_forkgen;
-  lua_newtable(L);
-  lua_setiuservalue(L, -2, UV_READERS);
+  new_readers(L, lua_gettop(L));
   return 1;
 }

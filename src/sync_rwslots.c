@@ -16,7 +16,9 @@ static bool writes (uint32_t state) { return state == SLOT_WRITES || state == SL
 /* ---- the slots: all of this inside the word lock ---- */
 
 static bool is_wish (const struct lipc_rwslot *s, uint64_t now) {
-  return lipc_get(&s->state) == SLOT_WANTS && lipc_get(&s->until) > now;
+  uint64_t until = lipc_get(
+    &s->until); /* of before the system was started anew it may be far ahead */
+  return lipc_get(&s->state) == SLOT_WANTS && until > now && until - now <= nanoseconds(2 * LEASE);
 }
 
 static bool is_usable (const struct lipc_rwslot *s, uint64_t now) {
@@ -172,7 +174,7 @@ int lipc_rw_mend (Rwlock *rw, struct lipc_rwmem *m) {
 int lipc_rw_sleep (const Rwlock *rw, struct lipc_rwmem *m, bool write, double seconds) {
   if (seconds > LIPC_RW_LOOKUP) seconds = LIPC_RW_LOOKUP;
   int r = lipcsys_word_lock(&m->header.lock, seconds);
-  if (r < 0 && r != -EOWNERDEAD) return r == -EINTR ? r : 0;
+  if (r < 0 && r != -EOWNERDEAD) return 0;
   struct lipc_rwview v = lipc_rw_look(rw, m);
   bool wait = v.writer || rw->p.hold.owner != NULL || (write ? v.reader || rw->slot >= 0 : v.wish);
   if (wait) lipc_put(&m->waiting, 1);

@@ -68,7 +68,8 @@ static void announce (_Atomic uint32_t *word) {
 
 static bool is_thread (uint32_t tid) { return syscall(SYS_tkill, tid, 0) == 0 || errno != ESRCH; }
 
-/* Sleeps until the word, which is v, may be free.  0: look again. */
+/* Sleeps until the word, which is v, may be free.  0: look again; also after a signal: who gives a lock back
+** must not leave it held because of one. */
 static int wait_for (_Atomic uint32_t *word, uint32_t v, double deadline) {
   double left = deadline - lipcsys_now();
   if (left <= 0) return -ETIMEDOUT;
@@ -83,7 +84,7 @@ static int wait_for (_Atomic uint32_t *word, uint32_t v, double deadline) {
     atomic_compare_exchange_strong(word, &v, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
     return 0;
   }
-  return r == -EINTR || r == -EFAULT ? r : 0;
+  return r == -EFAULT ? r : 0;
 }
 
 int lipcsys_word_lock (_Atomic uint32_t *word, double seconds) {

@@ -142,7 +142,7 @@ int lipcsys_futexwake (_Atomic uint32_t *word, int n);
 ** name space.  Zeroed memory is a free lock.  -- see get_robust_list(2) */
 
 /* seconds 0: one attempt.  0: it is ours; -EOWNERDEAD: it is ours, and who had it died inside: what it
-** protects may be half-changed; -ETIMEDOUT, -EINTR; -EFAULT.  A word that somebody has scribbled on
+** protects may be half-changed; -ETIMEDOUT; -EFAULT.  Signals do not end it.  A word that somebody has scribbled on
 ** may look held for ever. */
 int lipcsys_word_lock (_Atomic uint32_t *word, double seconds);
 void lipcsys_word_unlock (_Atomic uint32_t *word);

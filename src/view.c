@@ -77,7 +77,7 @@ bool view_putfloat (lua_State *L, int idx, char *p) {
 
 void view_take (lua_State *L, int self, const View *v, size_t i, int arg, int idx) {
   if (!view_isnumber(v->t.kind)) view_takeother(L, self, v, i, arg, idx);
-  else if (!view_putnumber(L, idx, v->t.kind, view_address(L, v, i)))
+  else if (!view_putnumber(L, idx, v->t.kind, view_target(L, v, i)))
     view_badvalue(L, arg, idx, &v->t);
 }
 

@@ -118,6 +118,12 @@ static inline char *view_address (lua_State *L, const View *v, size_t i) {
   return v->map->base + v->offset + i * v->stride;
 }
 
+/* The same for a store: what ran since the last look, a metamethod or finaliser, may have made it read-only. */
+static inline char *view_target (lua_State *L, const View *v, size_t i) {
+  if (v->map->readonly) view_checkwrite(L, v);
+  return view_address(L, v, i);
+}
+
 /* After an access of any kind, also of nothing at all: see lipc_map_done. */
 static inline void view_done (lua_State *L, int arg, const struct lipc_map *m) {
   if (m->size > 0) lipc_map_done(L, arg, m);

@@ -23,7 +23,7 @@ static void move (lua_State *L, const View *to, size_t i, const View *from, size
   if (src < dst + (n - 1) * to->stride + size && dst < src + span) {
     char *copy = lua_newuserdatauv(L, span, 0); /* a finaliser may close the mapping */
     src = memcpy(copy, view_address(L, from, j), span);
-    dst = view_address(L, to, i);
+    dst = view_target(L, to, i);
   }
   for (size_t k = 0; k < n; k++) memcpy(dst + k * to->stride, src + k * from->stride, size);
 }

@@ -83,12 +83,12 @@ struct view_type view_arraytype (lua_State *L, struct view_type t, int layout, s
 static lua_Integer integer_of (lua_State *L, int i, const char *name, lua_Integer lo) {
   int ok = lua_type(L, -1) == LUA_TNUMBER;
   lua_Integer n = ok ? lua_tointegerx(L, -1, &ok) : 0;
-  if (!ok)
-    luaL_argerror(L, 1,
-                  lua_pushfstring(L,
-                                  i > 0 ? "field %d: '%s': integer expected, got %s"
-                                        : "option%d '%s': integer expected, got %s",
-                                  i, name, luaL_typename(L, -1)));
+  if (!ok) {
+    const char *got = luaL_typename(L, -1);
+    lua_pushfstring(L, i > 0 ? "field %d: " : "option ", i);
+    luaL_argerror(
+      L, 1, lua_pushfstring(L, "%s'%s': integer expected, got %s", lua_tostring(L, -1), name, got));
+  }
   if (n < lo || (lua_Unsigned)n > VIEW_MAXSIZE)
     luaL_argerror(L, 1, lua_pushfstring(L, "'%s': %I is out of range", name, (LUAI_UACINT)n));
   lua_pop(L, 1);

@@ -24,6 +24,12 @@ static char *address (lua_State *L, const struct place *at) {
   return lipc_map_at(L, 1, at->m, at->offset, at->t->size);
 }
 
+/* For a store: what ran since the last look may have made it read-only. */
+static char *target (lua_State *L, const struct place *at) {
+  luaL_argcheck(L, !at->m->readonly, 1, "read-only mapping");
+  return address(L, at);
+}
+
 /* The place of field i of a record, or of an array, whose own layout it pushes (or nil). */
 static struct place inside (lua_State *L, const struct place *at, int i) {
   const struct view_field *f = &at->t->layout->f[i];
@@ -159,7 +165,7 @@ static const char *take_string (lua_State *L, const struct place *at, int idx) {
   const char *s = lua_tolstring(L, idx, &len);
   if (len > at->t->size || (at->t->kind == VIEW_CHARS && memchr(s, '\0', len) != NULL))
     return view_whynot(L, idx, at->t);
-  char *p = address(L, at);
+  char *p = target(L, at);
   memcpy(p, s, len);
   memset(p + len, 0, at->t->size - len);
   return NULL;
@@ -168,13 +174,13 @@ static const char *take_string (lua_State *L, const struct place *at, int idx) {
 static const char *take (lua_State *L, struct place at, int idx) {
   luaL_checkstack(L, 12, NULL);
   if (view_isnumber(at.t->kind))
-    return view_putnumber(L, idx, at.t->kind, address(L, &at)) ? NULL : view_whynot(L, idx, at.t);
+    return view_putnumber(L, idx, at.t->kind, target(L, &at)) ? NULL : view_whynot(L, idx, at.t);
   if (view_isstring(at.t->kind)) return take_string(L, &at, idx);
   if (at.t->kind == VIEW_ARRAY) return take_field(L, &at, 0, idx);
   const Record *r = luaL_testudata(L, idx, TNAME);
   if (r != NULL && r->layout == at.t->layout) {
     const char *from = lipc_map_at(L, 1, r->map, r->offset, at.t->size);
-    memmove(address(L, &at), from, at.t->size);
+    memmove(target(L, &at), from, at.t->size);
     view_done(L, 1, r->map);
     return NULL;
   }

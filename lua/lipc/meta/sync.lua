@@ -227,7 +227,7 @@ local Once = {}
 --- inside: fn begins with what was left by others. -- see pthread_once(3)
 ---@param fn fun(o: lipc.sync.once)
 ---@param timeout? number seconds, of the wait alone
----@return true? done, boolean|string ran_or_message, string? code ran: whether this call did it. "ETIMEDOUT"; "EDEADLK": from inside fn
+---@return true? done, boolean|string ran_or_message, string? code ran: whether this call did it. "ETIMEDOUT"; "EDEADLK": from inside fn; "ECANCELED": fn closed the object, so nobody is told that it is done
 function Once:call(fn, timeout) end
 
 --- Whether it is done.
