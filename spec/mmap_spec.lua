@@ -1,5 +1,6 @@
 -- Memory-mapped files: whole and in part, shared and private, made, grown, refused; and anonymous memory.
 local ipc = require "lipc"
+local bad = require "support.misuse"
 local hoststate = require "support.hoststate"
 local names = require "support.names"
 local peer = require "support.peer"
@@ -205,10 +206,6 @@ describe("mmap", function()
     assert.same({ nil, ("mmap.open %s: Too many levels of symbolic links (symbolic links are not followed)"):format(path),
       "ELOOP" }, { mmap.open(path, { readonly = true }) })
     assert.equal("ENAMETOOLONG", select(3, mmap.open("/tmp/" .. ("n"):rep(300))))
-    local function bad(pattern, f, ...)
-      local args = table.pack(...)
-      assert.error_matches(function() f(table.unpack(args, 1, args.n)) end, pattern)
-    end
     bad("empty string", mmap.open, "")
     bad("contains zeros", mmap.open, "a\0b")
     bad("unknown option 'unlink'", mmap.open, path, { unlink = true })

@@ -1,5 +1,6 @@
 -- POSIX semaphores: names, files that are none, limits, misuse.
 local ipc = require "lipc"
+local bad = require "support.misuse"
 local names = require "support.names"
 local peer = require "support.peer"
 
@@ -37,10 +38,6 @@ describe("semaphore", function()
 
   it("refuses misuse", function()
     local s <close> = assert(semaphore.open(name, { create = true, unlink = true }))
-    local function bad(pattern, f, ...)
-      local args = table.pack(...)
-      assert.error_matches(function() f(table.unpack(args, 1, args.n)) end, pattern)
-    end
     bad("option 'initial' needs 'create'", semaphore.open, name, { initial = 0 })
     bad("option 'exclusive' needs 'create'", semaphore.open, name, { exclusive = true })
     bad("option 'unlink' needs 'create'", semaphore.open, name, { unlink = true })

@@ -1,5 +1,6 @@
 -- Dictionaries in shared memory: what they hold, how much, several processes, all of it at one instant.
 local ipc = require "lipc"
+local bad = require "support.misuse"
 local names = require "support.names"
 local peer = require "support.peer"
 
@@ -146,10 +147,6 @@ describe("shared.dict", function()
   end)
 
   it("refuses misuse", function()
-    local function bad(pattern, f, ...)
-      local args = table.pack(...)
-      assert.error_matches(function() f(table.unpack(args, 1, args.n)) end, pattern)
-    end
     bad("#2.*string expected, got number", d.get, d, 1)
     bad("#2.*string expected", d.set, d, nil, 1)
     bad("#3.*value expected, got nil %(delete removes a key%)", d.set, d, "k", nil)

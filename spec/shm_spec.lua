@@ -1,5 +1,6 @@
 -- Shared memory objects: named, anonymous, received; sizes, seals, names, permissions, misuse.
 local ipc = require "lipc"
+local bad = require "support.misuse"
 local hoststate = require "support.hoststate"
 local names = require "support.names"
 local peer = require "support.peer"
@@ -206,10 +207,6 @@ describe("shm", function()
   end)
 
   it("refuses misuse", function()
-    local function bad(pattern, f, ...)
-      local args = table.pack(...)
-      assert.error_matches(function() f(table.unpack(args, 1, args.n)) end, pattern)
-    end
     for text, why in pairs {
       ["x"] = "must begin with '/'", [""] = "empty string", ["/"] = "nothing behind the '/'", ["/a/b"] = "no other '/'",
       ["/a\0b"] = "contains zeros", ["/" .. ("n"):rep(256)] = "too long %(at most 255 bytes",

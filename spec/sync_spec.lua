@@ -1,5 +1,6 @@
 -- What the types of sync have in common: places, names, headers; and semaphores placed in a mapping.
 local ipc = require "lipc"
+local bad = require "support.misuse"
 local names = require "support.names"
 local shared = require "support.shared"
 
@@ -189,14 +190,15 @@ describe("sync", function()
   end)
 
   it("refuses misuse", function()
-    local function bad(pattern, f, ...)
-      local args = table.pack(...)
-      assert.error_matches(function() f(table.unpack(args, 1, args.n)) end, pattern)
-    end
+    local path = names.path ".bin"
+    assert(ipc.mmap.open(path, { create = true, size = 4096 })):close()
+    local private <close> = assert(ipc.mmap.open(path, { private = true }))
+    os.remove(path)
     for _, kind in ipairs(kinds) do
       local f = sync[kind]
       bad("#1.*mapping", f)
       bad("#1.*mapping", f, {})
+      bad("#1.*private", f, private, 0, { create = true })
       bad("#2.*multiple of 8", f, map, 4)
       bad("#2.*negative", f, map, -8)
       bad("out of bounds", f, map, 65536)

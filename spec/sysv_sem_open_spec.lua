@@ -1,5 +1,6 @@
 -- System V semaphore sets: making and finding them, and the moment between.
 local ipc = require "lipc"
+local bad = require "support.misuse"
 local child = require "support.child"
 local peer = require "support.peer"
 local probe = require "support.probe"
@@ -245,10 +246,6 @@ print(s.o_time)]]))
 
   it("refuses misuse", function()
     local s <close> = assert(sem.open("private", { nsems = 2, unlink = true }))
-    local function bad(pattern, f, ...)
-      local args = table.pack(...)
-      assert.error_matches(function() f(table.unpack(args, 1, args.n)) end, pattern)
-    end
     bad('#1.*integer key or "private" expected', sem.open, "x")
     bad("#1.*more than 32 bits", sem.open, 1 << 32)
     bad("'initial' needs 'create'", sem.open, key, { initial = 1 })

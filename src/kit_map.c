@@ -56,6 +56,7 @@ int lipc_map_open (struct lipc_map *m, int fd, uint64_t offset, size_t size, uns
   struct lipc_map new = {.base = (char *)m, /* of no bytes: open, and never looked at */
                          .size = size,
                          .readonly = (how & LIPC_MAP_READONLY) != 0,
+                         .private = (how & LIPC_MAP_PRIVATE) != 0,
                          .lost = &lipc_map_neverlost,
                          .lead = (size_t)(offset % lipcsys_pagesize())};
   if (size > PTRDIFF_MAX - new.lead) return -ENOMEM;

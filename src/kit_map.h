@@ -22,6 +22,7 @@ struct lipc_map {
   char *base; /* NULL: closed */
   size_t size; /* 0 when it is closed, or when there is nothing: every access is out of bounds */
   bool readonly;
+  bool private; /* what is written here nobody else sees */
   const _Atomic bool
     *lost; /* set by the guard when the file was cut off under it; never NULL while size > 0 */
   struct lipc_pin *pins; /* not empty: it can be closed, but neither move nor shrink */

@@ -99,6 +99,7 @@ void *lipc_placed_new (lua_State *L, const struct lipc_class *cls, int arg, size
   struct lipc_map *m = lipc_checkmap(L, arg);
   lua_Integer offset = luaL_optinteger(L, arg + 1, 0);
   luaL_argcheck(L, !m->readonly, arg, "the mapping is read-only");
+  luaL_argcheck(L, !m->private, arg, "the mapping is private: no other process sees it");
   luaL_argcheck(L, offset >= 0, arg + 1, "offset must not be negative");
   char *at = lipc_map_at(L, arg, m, (size_t)offset, size);
   luaL_argcheck(L, (uintptr_t)at % LIPC_SYNC_ALIGN == 0, arg + 1, "must be a multiple of 8");

@@ -38,7 +38,7 @@ function sync.sizeof(type, opts) end
 ---@field raw? boolean in a mapping: a bare pthread_mutex_t at the offset, without header, as a program in C has it; create initialises it whatever is there. The C program must have made it robust and process-shared
 
 --- A robust mutex, shared between processes. -- see pthread_mutexattr_setrobust(3)
----@param where string|userdata name, or a mapping that can be written to
+---@param where string|userdata name, or a mapping that can be written to and is not private and is not private
 ---@param offset? integer|lipc.sync.mutex.options in the mapping, default 0; with a name: the options
 ---@param opts? lipc.sync.mutex.options
 ---@return lipc.sync.mutex? mutex, string? message, string? code "ENOENT", "EEXIST", "EPROTO", "EINVAL", and those of shm.open
