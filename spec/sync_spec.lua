@@ -190,15 +190,15 @@ describe("sync", function()
   end)
 
   it("refuses misuse", function()
-    local path = names.path ".bin"
-    assert(ipc.mmap.open(path, { create = true, size = 4096 })):close()
-    local private <close> = assert(ipc.mmap.open(path, { private = true }))
-    os.remove(path)
+    local file = names.path ".bin"
+    assert(ipc.mmap.open(file, { create = true, size = 4096 })):close()
+    local private <close> = assert(ipc.mmap.open(file, { private = true }))
+    os.remove(file)
     for _, kind in ipairs(kinds) do
       local f = sync[kind]
       bad("#1.*mapping", f)
       bad("#1.*mapping", f, {})
-      bad("#1.*private", f, private, 0, { create = true })
+      bad("#1.*private", f, private, 0, options(kind))
       bad("#2.*multiple of 8", f, map, 4)
       bad("#2.*negative", f, map, -8)
       bad("out of bounds", f, map, 65536)
