@@ -104,7 +104,8 @@ function Broker:reload(given)
   end
   options.token = options.token or self.made_token
   local server = self.server
-  local authenticate = server and access.new(options, server.authenticate ~= nil)
+  -- once asked for, or no more for everybody: then nobody may be asked for nothing because there is nothing to show
+  local authenticate = server and access.new(options, server.authenticate ~= nil or self.options.insecure and not options.insecure)
   self.options, self.log = options, log.new(options)
   if server then
     server:set_authenticate(authenticate)
