@@ -65,6 +65,17 @@ describe("proto.nats_session", function ()
     end
   end)
 
+  it("denies a subject to every queue group, whatever else is denied to one of them", function ()
+    local permissions = nats_permissions.new { subscribe = { deny = { "admin.>", "> internal" } } }
+    for _, row in ipairs {
+      { "admin.x", nil, false }, { "admin.x", "internal", false }, { "admin.x", "other", false }, { "jobs", "internal", false },
+      { "jobs", "other", true }, { "jobs", nil, true },
+    } do
+      assert.equal(row[3], permissions.subscribe(row[1], row[2]), row[1] .. " " .. tostring(row[2]))
+    end
+    assert.is_false(permissions.filter("*.x", "other") "admin.x")
+  end)
+
   it("answers as nats-server does", function ()
     assert.is_true(#recorded.transcripts > 200)
     for _, transcript in ipairs(recorded.transcripts) do
