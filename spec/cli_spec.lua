@@ -178,6 +178,24 @@ describe("lipc top", function()
     end
   end)
 
+  it("is not upset by whoever else answers", function()
+    local server <close> = nats.start()
+    local client <close> = assert(ipc.connect(server.url))
+    local sub = assert(client:subscribe "$SYS.REQ.SERVER.PING.*")
+    assert(client:flush(SECONDS))
+    local process = cli.start { "top", "--once", "-i", "0.1", "-s", server.url }
+    while not process:wait(0) do
+      local message = sub:next(0.05)
+      if message then
+        local connections = message.subject:find "CONNZ$" and '[{"cid":1.5,"subscriptions":1e999,"name":[]},7]' or "0.5"
+        assert(message:respond('{"data":{"total":1.5,"mem":0.5,"slow_consumers":1e300,"connections":' .. connections .. "}}"))
+      end
+    end
+    local status, out, err = cli.finish(process)
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("connections 0 ", out)
+  end)
+
   it("asks a nats-server by its system account", function()
     local server <close> = nats.start [[
       accounts { SYS: { users: [ { user: admin, password: p } ] }, A: { users: [ { user: u, password: p } ] } }
