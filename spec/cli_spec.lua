@@ -22,6 +22,16 @@ describe("lipc", function()
     assert.same({ 0, ipc._VERSION .. "\n", "" }, { cli.run { "--version" } })
   end)
 
+  it("says what it needs, where argparse is not installed", function()
+    local result = assert(ipc.process.run {
+      os.getenv "LUA" or "lua5.4", "-e", "package.preload.argparse = function() error 'none' end", "lua/lipc/cli/lipc", "pub", "a", "b",
+      stdin = "null", timeout = SECONDS,
+    })
+    assert.equal(1, result.status.code)
+    assert.equal("lipc pub: it needs the Lua module argparse (Debian package lua-argparse, or `luarocks install argparse`)\n",
+      result.stderr)
+  end)
+
   it("says how it is called, and ends with 2", function()
     for _, case in ipairs {
       { {}, "lipc: a command is required" },
