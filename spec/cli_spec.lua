@@ -190,9 +190,9 @@ describe("lipc top", function()
 
   it("is not upset by whoever else answers", function()
     local server <close> = nats.start()
-    local client <close> = assert(ipc.connect(server.url))
-    local sub = assert(client:subscribe "$SYS.REQ.SERVER.PING.*")
-    assert(client:flush(SECONDS))
+    local other <close> = assert(ipc.connect(server.url))
+    local sub = assert(other:subscribe "$SYS.REQ.SERVER.PING.*")
+    assert(other:flush(SECONDS))
     local process = cli.start { "top", "--once", "-i", "0.1", "-s", server.url }
     while not process:wait(0) do
       local message = sub:next(0.05)
