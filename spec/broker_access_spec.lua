@@ -1,4 +1,5 @@
 -- ipc.broker: who gets in and what they may do, asked of Debian's nats-server and of ours.
+local access = require "lipc.broker.access"
 local dkjson = require "dkjson"
 local ipc = require "lipc"
 local names = require "support.names"
@@ -132,6 +133,30 @@ describe("access", function()
   after_each(function()
     for _, socket in ipairs(open) do socket:close() end
     open = {}
+  end)
+
+  -- Instructions of Lua, not seconds.
+  local function cost(authenticate, user, pass)
+    local count = 0
+    debug.sethook(function() count = count + 1 end, "", 1)
+    local found = authenticate({ peer = {} }, { user = user, pass = pass })
+    debug.sethook()
+    return count, found
+  end
+
+  it("compares what is given with what is right in a time that says nothing of it", function()
+    local authenticate = access.new { users = {
+      { user = "short", password = "ab" }, { user = "long", password = ("ab"):rep(200) },
+    } }
+    for _, given in ipairs { "", "a", "b", "ax", "abab", ("ab"):rep(199), ("ab"):rep(201) } do
+      local short, no = cost(authenticate, "short", given)
+      assert.is_false(no or false)
+      local long = cost(authenticate, "long", given)
+      assert.equal(short, long)
+      assert.is_true(math.abs(cost(authenticate, "nobody", given) - short) < 10)
+    end
+    assert.is_true(select(2, cost(authenticate, "short", "ab")))
+    assert.is_true(select(2, cost(authenticate, "long", ("ab"):rep(200))))
   end)
 
   local function login(url, user, password)

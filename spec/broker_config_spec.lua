@@ -209,6 +209,18 @@ describe("broker configuration", function()
       end)
     end)
 
+    it("lets nobody in over TCP who was let in by insecure alone, although there is nothing to show", function()
+      with_broker({ path = path ".sock", tcp = "127.0.0.1:0", insecure = true }, function(broker)
+        local anybody, own = connect(broker:url "tcp"), connect(broker:url "unix")
+        assert(broker:reload { insecure = false })
+        assert.equal("-ERR 'Authorization Violation'\r\n", nats.rest(anybody))
+        assert.is_true(info(broker:url "tcp").auth_required)
+        nats.sync(own)
+        assert(broker:reload { insecure = true })
+        nats.sync(connect(broker:url "tcp"))
+      end)
+    end)
+
     it("refuses what cannot change", function()
       local broker <close> = ipc.broker.new { path = path ".sock" }
       assert.has_error(function() broker:reload { path = "/x" } end,

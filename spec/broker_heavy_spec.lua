@@ -22,10 +22,10 @@ local function report(...)
 end
 
 -- A broker in an interpreter of its own (one that is forked has the memory of this process, too), whose
--- standard input keeps it alive: the process, the broker's url and pid.
+-- standard input keeps it alive: the process, the broker's url and pid.  Who reads is not to be cut for a busy machine's sake.
 local function of_its_own(max_pending)
   local script = [[
-    local broker <close> = assert(require "lipc".broker.start { path = %q, max_pending = %d, write_deadline = 0.5 })
+    local broker <close> = assert(require "lipc".broker.start { path = %q, max_pending = %d, write_deadline = 5 })
     print(broker:url(), broker:pid())
     io.stdout:flush()
     io.read "a"

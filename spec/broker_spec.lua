@@ -474,14 +474,33 @@ assert f.read() == b""' 2>&1 ]]
   end)
 
   it("asks clients on the network whether they live, and cuts those that do not answer", function()
-    start { path = false, tcp = "127.0.0.1:0", insecure = true, ping_interval = 0.05, ping_max = 2 }
-    local dead = connect(handle:url "tcp")
-    assert.equal("PING\r\nPING\r\n-ERR 'Stale Connection'\r\n", nats.rest(dead))
-    local alive = connect(handle:url "tcp")
-    for _ = 1, 6 do
-      assert.equal("PING\r\n", alive:read "L")
-      assert(alive:write "PONG\r\n")
+    -- in one loop, where an answer comes a turn after the question, however slow the machine
+    local loop <close> = assert(ipc.loop.new())
+    local broker = assert(ipc.broker.new {
+      path = false, tcp = "127.0.0.1:0", insecure = true, ping_interval = 0.02, ping_max = 5,
+    }:wrap(loop))
+    local function greeted()
+      local socket = nats.connect(broker:url "tcp")
+      assert.matches("^INFO ", socket:read "L")
+      assert(socket:write 'CONNECT {"verbose":false}\r\n')
+      return socket
     end
+    local task = loop:wrap(function()
+      local dead <close> = greeted()
+      assert.equal(("PING\r\n"):rep(5) .. "-ERR 'Stale Connection'\r\n", nats.rest(dead))
+      local alive <close> = greeted()
+      for _ = 1, 12 do
+        assert.equal("PING\r\n", alive:read "L")
+        assert(alive:write "PONG\r\n")
+      end
+    end)
+    local ok, problem
+    loop:wrap(function()
+      ok, problem = task:join()
+      broker:stop()
+    end)
+    loop:run()
+    assert(ok, problem)
   end)
 
   it("reports misuse by name", function()

@@ -121,6 +121,10 @@ describe("lipc broker", function()
     local status, _, err = cli.run { "broker", "-c", config }
     assert.equal(1, status)
     assert.matches("^lipc broker: .*unexpected symbol near <eof>\n$", err)
+    write "print 'x'"
+    status, _, err = cli.run { "broker", "-c", config }
+    assert.equal(1, status)
+    assert.equal(("lipc broker: %s:1: attempt to call a nil value (global 'print')\n"):format(config), err)
     os.remove(config)
     status, _, err = cli.run { "broker", "-c", config }
     assert.equal(1, status)

@@ -110,6 +110,21 @@ for name, start in pairs { ["our broker"] = ours, ["nats-server"] = nats.start }
       assert.matches("bad\n", err)
     end)
 
+    it("reply obeys nothing in subjects, and goes on", function()
+      local process = cli.start { "reply", "-s", url, "-v", "odd.*", "-c", "4", "--command", "echo done" }
+      cli.expect(process, "listening")
+      -- a client that checks nothing
+      local socket <close> = nats.open(url)
+      assert(socket:write "SUB in 1\r\nPUB odd.\27[2J 0\r\n\r\nPUB odd.a\0b in 0\r\n\r\nPUB odd.a in.\27[2J.* 0\r\n\r\n")
+      assert.matches("^H?MSG in 1 ", socket:read "L")
+      assert.same({ 0, "done\n\n", "" }, { cli.run { "request", "-s", url, "odd.x", "" } })
+      local status, out, err = cli.finish(process)
+      assert.equal(0, status, err)
+      assert.equal("", out)
+      assert.matches("^lipc reply: odd%.\\x1B%[2J\nlipc reply: odd%.a\\x00b\nlipc reply: odd%.a\n", err)
+      assert.is_nil(err:find "[\0\27]")
+    end)
+
     it("reply takes commands that do not read the request", function()
       local process = cli.start { "reply", "-s", url, "-v", "big", "-c", "1", "--command", "echo done" }
       cli.expect(process, "listening")

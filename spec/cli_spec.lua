@@ -22,6 +22,16 @@ describe("lipc", function()
     assert.same({ 0, ipc._VERSION .. "\n", "" }, { cli.run { "--version" } })
   end)
 
+  it("says what it needs, where argparse is not installed", function()
+    local result = assert(ipc.process.run {
+      os.getenv "LUA" or "lua5.4", "-e", "package.preload.argparse = function() error 'none' end", "lua/lipc/cli/lipc", "pub", "a", "b",
+      stdin = "null", timeout = SECONDS,
+    })
+    assert.equal(1, result.status.code)
+    assert.equal("lipc pub: it needs the Lua module argparse (Debian package lua-argparse, or `luarocks install argparse`)\n",
+      result.stderr)
+  end)
+
   it("says how it is called, and ends with 2", function()
     for _, case in ipairs {
       { {}, "lipc: a command is required" },
@@ -176,6 +186,24 @@ describe("lipc top", function()
       assert.equal(1, status)
       assert.matches("^lipc top: nats://%S+: it does not tell; ", err)
     end
+  end)
+
+  it("is not upset by whoever else answers", function()
+    local server <close> = nats.start()
+    local other <close> = assert(ipc.connect(server.url))
+    local sub = assert(other:subscribe "$SYS.REQ.SERVER.PING.*")
+    assert(other:flush(SECONDS))
+    local process = cli.start { "top", "--once", "-i", "0.1", "-s", server.url }
+    while not process:wait(0) do
+      local message = sub:next(0.05)
+      if message then
+        local connections = message.subject:find "CONNZ$" and '[{"cid":1.5,"subscriptions":1e999,"name":[]},7]' or "0.5"
+        assert(message:respond('{"data":{"total":1.5,"mem":0.5,"slow_consumers":1e300,"connections":' .. connections .. "}}"))
+      end
+    end
+    local status, out, err = cli.finish(process)
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("connections 0 ", out)
   end)
 
   it("asks a nats-server by its system account", function()

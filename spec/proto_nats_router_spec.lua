@@ -148,6 +148,21 @@ describe("proto.nats_router", function ()
     assert.equal(1, server.subscriptions.count)
   end)
 
+  it("costs no more memory than is pending when who is subscribed a thousand times is cut", function ()
+    server = nats_server.new { max_pending = 100000 }
+    local lines = {}
+    for i = 1, 10000 do lines[i] = "SUB > " .. i .. "\r\n" end
+    local session = open(table.concat(lines))
+    collectgarbage()
+    collectgarbage "stop"
+    local before = collectgarbage "count"
+    open():feed("PUB " .. ("x"):rep(4000) .. " 0\r\n\r\n")
+    local kilobytes = collectgarbage "count" - before
+    collectgarbage "restart"
+    assert.equal("Slow Consumer", session.closing)
+    assert.is_true(kilobytes < 10000, kilobytes) -- the lines to all of them are 40 MB
+  end)
+
   it("gives nothing more to who is cut in the middle of a delivery", function ()
     server = nats_server.new { max_pending = 1000, high_water = 500 }
     local lines = {}

@@ -47,6 +47,35 @@ describe("proto.nats_session", function ()
     return ("PUB %s %d\r\n%s\r\n"):format(text, #data, data)
   end
 
+  it("cuts off who asks and does not take the answers", function ()
+    server = nats_server.new { max_pending = 10000 }
+    for _, line in ipairs { "PING\r\n", "SUB a..b 1\r\n", "SUB mine 1\r\nPUB mine 0\r\n\r\n" } do
+      local session, times = open(), 0
+      while session:feed(line) and times < 2000 do times = times + 1 end
+      assert.equal("Slow Consumer", session.closing, line)
+      assert.is_true(times > 100)
+      assert.equal("-ERR 'Slow Consumer'\r\n", session:take())
+      -- who takes them may go on asking
+      session = open()
+      for _ = 1, 2000 do
+        session:feed(line)
+        session:wrote(#session:take())
+      end
+      assert.is_nil(session.closing)
+    end
+  end)
+
+  it("denies a subject to every queue group, whatever else is denied to one of them", function ()
+    local permissions = nats_permissions.new { subscribe = { deny = { "admin.>", "> internal" } } }
+    for _, row in ipairs {
+      { "admin.x", nil, false }, { "admin.x", "internal", false }, { "admin.x", "other", false }, { "jobs", "internal", false },
+      { "jobs", "other", true }, { "jobs", nil, true },
+    } do
+      assert.equal(row[3], permissions.subscribe(row[1], row[2]), row[1] .. " " .. tostring(row[2]))
+    end
+    assert.is_false(permissions.filter("*.x", "other") "admin.x")
+  end)
+
   it("answers as nats-server does", function ()
     assert.is_true(#recorded.transcripts > 200)
     for _, transcript in ipairs(recorded.transcripts) do

@@ -104,7 +104,9 @@ function Broker:reload(given)
   end
   options.token = options.token or self.made_token
   local server = self.server
-  local authenticate = server and access.new(options, server.authenticate ~= nil)
+  -- who was let in by insecure alone is asked from now on, although there may be nothing that he could show
+  local asks = server and server.authenticate ~= nil or self.options.insecure and not options.insecure
+  local authenticate = server and access.new(options, asks)
   self.options, self.log = options, log.new(options)
   if server then
     server:set_authenticate(authenticate)

@@ -70,6 +70,11 @@ local function places(arguments)
   return #list > 0 and list or nil
 end
 
+-- The function that failed is no word of this command's.
+local function must(value, message)
+  return failure.must(value, message and message:gsub("^broker%.run ", ""))
+end
+
 function broker.run(arguments)
   local options = {
     config = arguments.config, listen = places(arguments), user = arguments.user, pass = arguments.pass,
@@ -77,7 +82,7 @@ function broker.run(arguments)
     log = arguments.log, debug = arguments.debug, trace = arguments.trace, max_connections = arguments.max_connections,
   }
   if not options.log then -- on standard error, unless the file says otherwise
-    local file = options.config and failure.must(load_config(options.config, "run"))
+    local file = options.config and must(load_config(options.config, "run"))
     if not file or file.log == nil then options.log = true end
   end
   local called, ok, message = pcall(ipc.broker.run, options)
@@ -86,7 +91,7 @@ function broker.run(arguments)
     if misuse then failure.misuse(misuse) end
     error(ok, 0)
   end
-  failure.must(ok, message and message:gsub("^broker%.run ", ""))
+  must(ok, message)
 end
 
 return broker

@@ -2,6 +2,7 @@
 
 local ipc = require "lipc"
 local failure = require "lipc.cli.failure"
+local safe = require("lipc.cli.printer").safe
 
 local connect = {}
 
@@ -60,12 +61,12 @@ function connect.staying()
   return {
     max_reconnects = math.huge,
     onerror = function (message, code)
-      if code ~= "ECONNRESET" then io.stderr:write("lipc: ", message, "\n") end
+      if code ~= "ECONNRESET" then io.stderr:write("lipc: ", safe(message), "\n") end
     end,
     onstatus = function (status, detail)
       if status == "disconnected" then
         lost = true
-        io.stderr:write("lipc: disconnected: ", detail, "\n")
+        io.stderr:write("lipc: disconnected: ", safe(detail), "\n")
       elseif status == "connected" and lost then
         lost = false
         io.stderr:write("lipc: connected again to ", detail, "\n")

@@ -1,7 +1,6 @@
 -- main.lua - the command line `lipc`: finds the command, and turns its end into a message and an exit status; internal.
 -- 0: done; 1: the world did not let it; 2: called in a wrong way; 130: Ctrl-C.    SPDX-License-Identifier: MIT
 
-local argparse = require "argparse"
 local ipc = require "lipc"
 local failure = require "lipc.cli.failure"
 
@@ -15,6 +14,10 @@ local function misuse(parser, message)
 end
 
 local function make_parser()
+  local found, argparse = pcall(require, "argparse")
+  if not found then
+    failure.fail "it needs the Lua module argparse (Debian package lua-argparse, or `luarocks install argparse`)"
+  end
   local parser = argparse("lipc", "Messages between processes: a broker, its clients, and what is left of named objects.")
   parser.error = misuse
   parser:command_target "called"

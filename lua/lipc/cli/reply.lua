@@ -4,6 +4,7 @@
 local ipc = require "lipc"
 local connect = require "lipc.cli.connect"
 local failure = require "lipc.cli.failure"
+local safe = require("lipc.cli.printer").safe
 
 local reply = { summary = "Answer requests." }
 
@@ -44,6 +45,9 @@ end
 
 -- What a command makes of a message: data, headers.
 local function run(arguments, message)
+  if message.subject:find("\0", 1, true) then -- shortened it would be another one
+    return "", { ["Nats-Service-Error"] = "a byte 0 in the subject", ["Nats-Service-Error-Code"] = "EINVAL" }
+  end
   local result, problem, code, partial = ipc.process.run {
     "sh", "-c", arguments.command, input = message.data, stderr = "inherit", env_add = environment(message),
     timeout = arguments.timeout, pgroup = true,
@@ -61,14 +65,14 @@ local function answer_all(arguments, subscription, headers, counter)
   for message in next_message, subscription do
     counter.taken = counter.taken + 1
     if arguments.count and counter.taken > arguments.count then return end
-    if arguments.verbose then io.stderr:write("lipc reply: ", message.subject, "\n") end
+    if arguments.verbose then io.stderr:write("lipc reply: ", safe(message.subject), "\n") end
     local data, more = arguments.answer, nil
     if arguments.command then data, more = run(arguments, message) end
     local fields = { table.unpack(headers or {}) }
     for name, value in pairs(more or {}) do fields[name] = value end
     if message.reply then
       local ok, problem = message:respond(data, { headers = next(fields) and fields or nil })
-      if not ok then io.stderr:write("lipc reply: ", problem, "\n") end
+      if not ok then io.stderr:write("lipc reply: ", safe(problem), "\n") end
     end
   end
 end

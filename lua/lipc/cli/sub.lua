@@ -37,7 +37,7 @@ function sub.run(arguments)
   client:onerror(function (message, code)
     if failure.is(message) then error(message, 0) end -- of the function above
     if code == "EPERM" then failure.fail(message) end
-    if code ~= "ECONNRESET" then io.stderr:write("lipc sub: ", message, "\n") end
+    if code ~= "ECONNRESET" then io.stderr:write("lipc sub: ", printer.safe(message), "\n") end
   end)
   must(client:flush(math.min(10, arguments.timeout or 10)))
   if arguments.verbose then io.stderr:write("lipc sub: listening on ", table.concat(arguments.subject, " "), "\n") end

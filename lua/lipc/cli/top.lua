@@ -37,7 +37,8 @@ end
 
 local function list_of(value) return type(value) == "table" and value or {} end
 
-local function number(value) return type(value) == "number" and value or 0 end
+-- Whole numbers, from whoever has answered.
+local function number(value) return type(value) == "number" and math.tointeger(value) or 0 end
 
 -- All that is asked at one moment.
 local function look(client)

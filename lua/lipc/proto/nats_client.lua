@@ -80,6 +80,7 @@ local function new(options)
     on_data = options.on_data or nothing,
     out = {},
     count = 0,
+    told = {}, -- which of them are about subscriptions
     greeting = "",
     pending = 0,
     subscriptions = {},
@@ -135,6 +136,7 @@ function Client:take()
   end
   self.count = 0
   self.pings_unsent = 0
+  if next(self.told) then self.told = {} end
   return data
 end
 
@@ -166,6 +168,9 @@ end
 function Client:reset()
   self.parser:stop()
   abandon_pings(self, "connection lost")
+  -- the next connection is told of all subscriptions anew, with what is left of their maximum
+  for i in pairs(self.told) do self.out[i] = "" end
+  self.told = {}
   self.pending = untaken(self)
   self:begin()
 end
@@ -199,6 +204,12 @@ local function send(self, ...)
   self.count = count + pieces
   self.pending = self.pending + bytes
   if count == 0 and self.state == "ready" then self:on_data() end
+end
+
+-- A line about a subscription.
+local function tell(self, line)
+  self.told[self.count + 1] = true
+  send(self, line)
 end
 
 local function greet(self, text)
@@ -302,7 +313,7 @@ function Client:subscribe(subject, queue, callback, max)
   }
   self.subscriptions[subscription.sid] = subscription
   -- Until the client is ready there is nothing to say: becoming ready subscribes to everything.
-  if self.state == "ready" then send(self, sub_line(subscription)) end
+  if self.state == "ready" then tell(self, sub_line(subscription)) end
   if max then self:unsubscribe(subscription, max) end
   return subscription
 end
@@ -315,10 +326,10 @@ function Client:unsubscribe(subscription, max)
   if self.subscriptions[sid] ~= subscription then return end
   if max and max > subscription.received then
     subscription.max = max
-    if self.state == "ready" then send(self, "UNSUB " .. sid .. " " .. max .. "\r\n") end
+    if self.state == "ready" then tell(self, "UNSUB " .. sid .. " " .. max .. "\r\n") end
   else
     self.subscriptions[sid] = nil
-    if self.state == "ready" and not subscription.winding then send(self, "UNSUB " .. sid .. "\r\n") end
+    if self.state == "ready" and not subscription.winding then tell(self, "UNSUB " .. sid .. "\r\n") end
   end
 end
 
@@ -328,7 +339,7 @@ function Client:wind_down(subscription)
   local sid = subscription.sid
   if self.subscriptions[sid] ~= subscription or subscription.winding then return end
   subscription.winding = true -- on another connection it is not made again
-  if self.state == "ready" then send(self, "UNSUB " .. sid .. "\r\n") end
+  if self.state == "ready" then tell(self, "UNSUB " .. sid .. "\r\n") end
 end
 
 -- Everything subscribed to, for a new connection; a server counts from there.

@@ -3,7 +3,8 @@
 -- A list is one pattern, several, or { allow =, deny = }; what is denied is denied whatever is allowed; where nothing is
 -- allowed by name, everything is.  "subject queue" in a list for subscribing is about that queue group.  allow_responses lets
 -- the user answer, so many times and so long, where a message that it got asked it to.
--- Stricter than nats-server: a wildcard is subscribed to only when all that it matches is allowed.
+-- Stricter than nats-server: a wildcard is subscribed to only when all that it matches is allowed; a subject that is denied is so
+-- to every queue group, also where another entry denies it to one of them.
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
 local sublist = require "lipc.proto.sublist"
@@ -116,8 +117,7 @@ end
 local function denies(list, pattern, queue)
   local result = list:match(pattern)
   local groups = queue and result.groups
-  if groups then return names_queue(groups, queue) end
-  return result.n > 0
+  return result.n > 0 or groups and names_queue(groups, queue) or false
 end
 
 -- Entries of a deny list that a subscription may meet although it is not refused.

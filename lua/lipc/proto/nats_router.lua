@@ -14,14 +14,12 @@ local sub = string.sub
 ---@field max? integer      ends when so many messages were received
 ---@field deliver? fun(subject: string): boolean
 
--- Heads of the lines to every subscription of a list: a result, or one of its groups.
-local function make_heads(list, op, subject)
-  local heads = {}
-  for i = 1, list.n do
-    local subscription = list[i]
-    heads[i] = subscription.sid and op .. subject .. " " .. subscription.sid .. " " or ""
-  end
-  return heads
+-- Makes the head of the line to the i-th subscription of a list (a result, or one of its groups) and keeps it.  One by one: who
+-- is cut on the way, with many subscriptions to a long subject, has cost no more than it could have pending.
+local function make_head(heads, list, i, subject)
+  local head = heads.op .. subject .. " " .. list[i].sid .. " "
+  heads[i] = head
+  return head
 end
 
 -- One published message on its way, when more than the plain case is needed.
@@ -52,12 +50,12 @@ local function plain_tail(message)
   return tail
 end
 
--- The heads of a list for one operation, made at its first use.
-local function heads_of(list, headers, subject)
+-- The heads of a list for one operation, as far as there are any yet.
+local function heads_of(list, headers)
   local name = headers and "hmsg_heads" or "msg_heads"
   local heads = list[name]
   if not heads then
-    heads = make_heads(list, headers and "HMSG " or "MSG ", subject)
+    heads = { op = headers and "HMSG " or "MSG " }
     list[name] = heads
   end
   return heads
@@ -87,7 +85,8 @@ local function give(message, list, i)
   local tail = message.tail
   if message.header_size and not headers then tail = plain_tail(message) end
   if message.reply and to.replies then to:expect_answer(message.reply) end
-  to:send(heads_of(list, headers, message.subject)[i], tail)
+  local heads = heads_of(list, headers)
+  to:send(heads[i] or make_head(heads, list, i, message.subject), tail)
   if to.pending > to.notice then to:lag(message.from) end
   if received == subscription.max then to:expire(subscription) end
 end
@@ -126,7 +125,7 @@ local function route(server, from, skip, subject, reply, tail, size, header_size
   local delivered = 0
   local message
 
-  local heads = header_size and "" or heads_of(result, false, subject)
+  local heads = not header_size and heads_of(result, false)
   local tail_size = #tail
   for i = 1, result.n do
     local subscription = result[i]
@@ -135,7 +134,7 @@ local function route(server, from, skip, subject, reply, tail, size, header_size
       -- The plain case, written out: what give() does without a call.
       if to ~= skip then
         delivered = delivered + 1
-        local head, out, count = heads[i], to.out, to.count
+        local head, out, count = heads[i] or make_head(heads, result, i, subject), to.out, to.count
         out[count + 1] = head
         out[count + 2] = tail
         to.count = count + 2

@@ -21,6 +21,9 @@ local NO_RESPONDERS = "16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
 local SUBSCRIPTION_MEMORY = 512
 local TOKEN_MEMORY = 512
 
+-- What a piece of output takes beside its bytes: a slot in the list.
+local PIECE_MEMORY = 16
+
 -- Replies that a client may still be allowed to send; the older ones are forgotten beyond that.
 local MOST_REPLIES = 4096
 
@@ -89,7 +92,10 @@ end
 ---@param data string
 ---@return boolean open
 function Session:feed(data)
-  return self.parser:feed(data)
+  local open = self.parser:feed(data)
+  -- What the client's own lines have brought it nobody else could be paused for, and many short pieces are more than their bytes.
+  if self.pending + PIECE_MEMORY * self.count > self.server.max_pending then self:cut() end
+  return open and not self.closing
 end
 
 ---Takes everything that is to be written.

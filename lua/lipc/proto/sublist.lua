@@ -95,7 +95,11 @@ function Sublist:forget(pattern)
     return
   end
   local token = first_token(pattern)
-  if token == "*" or token == ">" then return self:forget_all() end
+  if token == "*" or token == ">" then
+    -- nothing to forget: a client with many of them comes or goes
+    if self.young.weight + self.old.weight > 0 then self:forget_all() end
+    return
+  end
   forget_bucket(self.young, token)
   forget_bucket(self.old, token)
 end
