@@ -264,6 +264,35 @@ describe("the parent", function()
     assert.matches("^pool%.map: process%.fork: .*start = \"spawn\" works in a process with threads", out)
   end)
 
+  it("is told when it cannot start a worker, by calls that those there are of no use to", function()
+    local pool <close> = ipc.pool { workers = 2 }
+    local function known(x) return x end
+    assert(pool:map(known, numbers(2)))
+    local fork, refused = ipc.process.fork, "EAGAIN"
+    finally(function() ipc.process.fork = fork end)
+    function ipc.process.fork(...)
+      if refused then return nil, "process.fork: refused", refused end
+      return fork(...)
+    end
+    for _, code in ipairs { "ENOTSUP", "EAGAIN" } do
+      refused = code
+      local r, message, got = pool:map(function(x) return x end, numbers(2), 60)
+      assert.is_nil(r)
+      assert.matches("^pool%.map: process%.fork: refused", message)
+      assert.equal(code, got)
+    end
+    refused = nil
+    assert.same({ 1, 2 }, pool:map(function(x) return x end, numbers(2), 60))
+    -- one that is there makes room, though there is a place
+    local other <close> = ipc.pool { workers = 2 }
+    assert(other:apply(known, 1))
+    function ipc.process.fork(...)
+      if #other:stat().pids > 0 then return nil, "process.fork: refused", "EAGAIN" end
+      return fork(...)
+    end
+    assert.same({ 1, 2 }, other:map(function(x) return x end, numbers(2), 60))
+  end)
+
   it("does not start workers without end where none can live", function()
     local pool <close> = ipc.pool { workers = 2, init = function() ipc.process.run { "sh", "-c", "kill -KILL $PPID" } end }
     local _, message, code = pool:map(function() end, { 1, 2 })

@@ -11,6 +11,24 @@ local run = {}
 
 -- ---- chunks to workers ----
 
+-- A new worker; or, where none can be started, the one to spare; or nil while others are at work, after which it is tried
+-- again.  Nobody else would: the call fails.
+local function start(pool, call, spare)
+  while true do
+    local w, message, code = crew.start(pool)
+    if w or spare then return w or spare end
+    local idle, busy
+    for _, other in ipairs(pool.workers) do
+      if other.chunks[1] or other.gone then busy = true else idle = other end
+    end
+    if not idle or code == "ENOTSUP" then
+      if not busy then call:fail(call:broken(message, code)) end
+      return nil
+    end
+    crew.remove(pool, idle) -- it does not know the function, and holds what a new one needs
+  end
+end
+
 -- A worker that may have a chunk of this call now, or nil.
 local function pick(pool, call)
   local spare, stale
@@ -30,11 +48,7 @@ local function pick(pool, call)
     if not stale then return spare end
     crew.retire(pool, stale)
   end
-  local w, message, code = crew.start(pool)
-  if not w and #pool.workers == 0 then
-    call:fail(call:broken(message, code))
-  end
-  return w or spare
+  return start(pool, call, spare)
 end
 
 -- Which item cannot be sent, in the words of misuse.
