@@ -470,7 +470,8 @@ function pool.open(options)
     workers = {},
     members = {},                                   -- socket or process -> worker
     leaving = {},                                   -- processes of workers that end by themselves
-    calls = {},
+    calls = {},                                     -- that are not finished
+    turn = 0,                                       -- the place of that which was looked at last
     known = setmetatable({}, { __mode = "k" }),     -- function -> its number, and the first workers that know it
     ids = 0, ncalls = 0, serial = 0, started = 0, lost = 0, stillborn = 0,
     driver = setmetatable({}, { __mode = "v" }),    -- the coroutine that waits for all

@@ -127,6 +127,7 @@ function Call:broken(message, code)
 end
 
 function Call:fail(f)
+  if self.finished then return end -- what has come is not taken back
   self.failure = f
   self.finished, self.news = true, true
 end

@@ -88,19 +88,35 @@ local function hand(pool, w, call)
   end
 end
 
--- Gives out what can be given out; the calls take turns.
+-- Whether nothing can be given out: each worker has something, no more may be started, and what they have is not known
+-- to be so quick that more is given ahead.
+local function crowded(pool)
+  for _, w in ipairs(pool.workers) do
+    local chunk = w.chunks[1]
+    if not chunk or chunk.call.rate then return false end
+  end
+  return #pool.workers >= pool.options.workers
+end
+
+-- Gives out what can be given out; the calls take turns.  Those that are finished leave the list: nobody may ever ask
+-- for their results.
 local function schedule(pool)
   local idle = 0
-  while idle < #pool.calls do
+  while idle < #pool.calls and not (idle == 0 and crowded(pool)) do
     local calls = pool.calls
-    local call = table.remove(calls, 1)
-    calls[#calls + 1] = call
-    local w = call:more() and pick(pool, call)
-    if w then
-      hand(pool, w, call)
-      idle = 0
+    local at = pool.turn < #calls and pool.turn + 1 or 1
+    local call = calls[at]
+    if call.finished then
+      table.remove(calls, at)
     else
-      idle = idle + 1
+      pool.turn = at
+      local w = call:more() and pick(pool, call)
+      if w then
+        hand(pool, w, call)
+        idle = 0
+      else
+        idle = idle + 1
+      end
     end
   end
 end
