@@ -239,16 +239,25 @@ describe("the parent", function()
     local function double(x) return 2 * x end
     assert.same({ 2 }, pool:map(double, { 1 }))
     local pids = pool:stat().pids
+    local next_one, _, _, guard = pool:imap(double, numbers(100), { max_pending = 4 })
+    local _ <close> = guard
+    assert.equal(1, (next_one()))
     local future = pool:submit(double, 4)
     local p = assert(ipc.process.fork(function()
       assert(pool:map(double, { 5 })[1] == 10)
       for _, pid in ipairs(pool:stat().pids) do assert(pid ~= pids[1]) end
       assert(select(3, future:get(1)) == "ECHILD")
+      local ok, failure
+      repeat ok, failure = pcall(next_one) until not ok
+      assert(failure.code == "ECHILD")
+      getmetatable(guard).__close(guard)
       pool:close()
     end))
     local status = assert(p:wait(60))
     assert.is_true(status.ok, status.error)
     p:close()
+    for i = 2, 100 do assert.equal(i, (next_one())) end
+    assert.is_nil(next_one())
     assert.equal(8, future:get(60))
     assert.same({ 2 }, pool:map(double, { 1 }))
     assert.equal(pids[1], pool:stat().pids[1])

@@ -302,7 +302,7 @@ Future.__name = "lipc.pool.future"
 
 local function submit(self, op, fn, ...)
   local call = { op = op, what = "a", list = { table.pack(...) }, chunk = 1 }
-  call.retry, call.generation = self.options.retry or 1, forks()
+  call.retry = self.options.retry or 1
   find(self, fn, op, call)
   call = Call.new(self, call)
   run.begin(self, call)
@@ -344,7 +344,6 @@ function Future:get(timeout)
   if problem then misuse(2, 1, "get", "%s", problem) end
   local call, pool = self.call, self.pool
   if not call.finished then
-    if call.generation ~= forks() then call:fail(call:broken("it belongs to the parent process", "ECHILD")) end
     if not finish(pool, call, seconds(pool, { timeout = timeout })) then return timed_out(call) end
   end
   run.leave(pool, call)

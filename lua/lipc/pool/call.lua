@@ -1,5 +1,6 @@
 --- Internal: one call of a pool: where its items come from, how many go in a chunk, what became of them.
 local room = require("lipc.pool.frame").room
+local forks = require("lipc.core").wait().forks
 
 local Call = {}
 Call.__index = Call
@@ -23,7 +24,7 @@ end
 -- consumer may lag behind by so many items as limit() says.
 function Call.new(pool, options)
   local self = setmetatable(options, Call)
-  self.pool = pool
+  self.pool, self.generation = pool, forks()
   self.results = options.ordered == nil and options.list and room(#options.list) or {}
   self.items = options.list or {}
   self.total = options.list and #options.list or nil
@@ -119,6 +120,11 @@ local function arrived(self, from, n)
     self.ranges[#self.ranges + 1] = { from, n }
   end
   if self.done == self.total then self.finished = true end
+end
+
+-- Whether it is the parent's: its workers are nothing of ours, and will tell us nothing.
+function Call:foreign()
+  return self.generation ~= forks()
 end
 
 -- A failure that is not an item's.

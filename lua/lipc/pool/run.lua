@@ -151,6 +151,7 @@ end
 function run.leave(pool, call)
   if call.over then return end
   call.over = true
+  if call:foreign() then return end
   for i, other in ipairs(pool.calls) do
     if other == call then
       table.remove(pool.calls, i)
@@ -247,6 +248,7 @@ end
 
 -- Waits until ready(call): true, or nil when the deadline has come.
 function run.await(pool, call, ready, deadline)
+  if call:foreign() then call:fail(call:broken("it belongs to the parent process", "ECHILD")) end
   while not ready(call) do
     local done
     if pool.driver[1] then
