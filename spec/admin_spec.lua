@@ -231,7 +231,8 @@ a[2].listen()]], dir)
     local stem = names.new()
     local p = admin.hold("sh", "-c", [[
       echo ready
-      (while [ -d /proc/$$ ]; do touch "/dev/shm/$1-a"; rm -f "/dev/shm/$1-a" "/dev/shm/$1-b"; mkdir -p "/dev/shm/$1-b"; rmdir "/dev/shm/$1-b"; done) &
+      (trap exit TERM # when the command under way has ended: nothing is made after it
+      while [ -d /proc/$$ ]; do touch "/dev/shm/$1-a"; rm -f "/dev/shm/$1-a" "/dev/shm/$1-b"; mkdir -p "/dev/shm/$1-b"; rmdir "/dev/shm/$1-b"; done) &
       read x; kill $!; wait; rm -rf "/dev/shm/$1-a" "/dev/shm/$1-b"]], "sh", stem)
     local seen = 0
     local deadline = ipc.now() + 60
