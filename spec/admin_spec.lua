@@ -211,8 +211,9 @@ a[2].listen()]], dir)
 
   it("survives whatever somebody has put into /dev/shm", function()
     local out = isolated([[
-      for _, e in ipairs(assert(ipc.admin.list { users = true })) do print(e.kind, ("%q"):format(e.name):gsub("\\\n", "\\n")) end]],
-      [[cd /dev/shm && mkdir dir .hidden.d && ln -s /etc/passwd link && ln -s nowhere dangling && mkfifo fifo &&
+      for _, e in ipairs(assert(ipc.admin.list { users = true, kind = { "shm", "semaphore" } })) do
+        print(e.kind, ("%q"):format(e.name):gsub("\\\n", "\\n"))
+      end]], [[cd /dev/shm && mkdir dir .hidden.d && ln -s /etc/passwd link && ln -s nowhere dangling && mkfifo fifo &&
         touch dir/inside .hidden -- -n "$(printf 'new\nline')" "$(printf '\377\001')" 'sem.' sem. 'a b' && mknod null c 1 3
         head -c 32 /dev/zero > sem.s; touch "$(printf '%0255d' 0)"; cd /]])
     local got = {}
@@ -230,7 +231,8 @@ a[2].listen()]], dir)
     local stem = names.new()
     local p = admin.hold("sh", "-c", [[
       echo ready
-      (while [ -d /proc/$$ ]; do touch "/dev/shm/$1-a"; rm -f "/dev/shm/$1-a" "/dev/shm/$1-b"; mkdir -p "/dev/shm/$1-b"; rmdir "/dev/shm/$1-b"; done) &
+      (trap exit TERM # when the command under way has ended: nothing is made after it
+      while [ -d /proc/$$ ]; do touch "/dev/shm/$1-a"; rm -f "/dev/shm/$1-a" "/dev/shm/$1-b"; mkdir -p "/dev/shm/$1-b"; rmdir "/dev/shm/$1-b"; done) &
       read x; kill $!; wait; rm -rf "/dev/shm/$1-a" "/dev/shm/$1-b"]], "sh", stem)
     local seen = 0
     local deadline = ipc.now() + 60

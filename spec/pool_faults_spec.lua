@@ -239,16 +239,25 @@ describe("the parent", function()
     local function double(x) return 2 * x end
     assert.same({ 2 }, pool:map(double, { 1 }))
     local pids = pool:stat().pids
+    local next_one, _, _, guard = pool:imap(double, numbers(100), { max_pending = 4 })
+    local _ <close> = guard
+    assert.equal(1, (next_one()))
     local future = pool:submit(double, 4)
     local p = assert(ipc.process.fork(function()
       assert(pool:map(double, { 5 })[1] == 10)
       for _, pid in ipairs(pool:stat().pids) do assert(pid ~= pids[1]) end
       assert(select(3, future:get(1)) == "ECHILD")
+      local ok, failure
+      repeat ok, failure = pcall(next_one) until not ok
+      assert(failure.code == "ECHILD")
+      getmetatable(guard).__close(guard)
       pool:close()
     end))
     local status = assert(p:wait(60))
     assert.is_true(status.ok, status.error)
     p:close()
+    for i = 2, 100 do assert.equal(i, (next_one())) end
+    assert.is_nil(next_one())
     assert.equal(8, future:get(60))
     assert.same({ 2 }, pool:map(double, { 1 }))
     assert.equal(pids[1], pool:stat().pids[1])
@@ -262,6 +271,35 @@ describe("the parent", function()
       print(select(2, pool:map(function() end, { 1 })))
       os.exit(0, false)]]
     assert.matches("^pool%.map: process%.fork: .*start = \"spawn\" works in a process with threads", out)
+  end)
+
+  it("is told when it cannot start a worker, by calls that those there are of no use to", function()
+    local pool <close> = ipc.pool { workers = 2 }
+    local function known(x) return x end
+    assert(pool:map(known, numbers(2)))
+    local fork, refused = ipc.process.fork, "EAGAIN"
+    finally(function() ipc.process.fork = fork end)
+    function ipc.process.fork(...)
+      if refused then return nil, "process.fork: refused", refused end
+      return fork(...)
+    end
+    for _, code in ipairs { "ENOTSUP", "EAGAIN" } do
+      refused = code
+      local r, message, got = pool:map(function(x) return x end, numbers(2), 60)
+      assert.is_nil(r)
+      assert.matches("^pool%.map: process%.fork: refused", message)
+      assert.equal(code, got)
+    end
+    refused = nil
+    assert.same({ 1, 2 }, pool:map(function(x) return x end, numbers(2), 60))
+    -- one that is there makes room, though there is a place
+    local other <close> = ipc.pool { workers = 2 }
+    assert(other:apply(known, 1))
+    function ipc.process.fork(...)
+      if #other:stat().pids > 0 then return nil, "process.fork: refused", "EAGAIN" end
+      return fork(...)
+    end
+    assert.same({ 1, 2 }, other:map(function(x) return x end, numbers(2), 60))
   end)
 
   it("does not start workers without end where none can live", function()

@@ -1,6 +1,7 @@
 -- Pools whose workers are new interpreters, and functions by name.
 local ipc = require "lipc"
 local names = require "support.names"
+local programs = require "support.programs"
 
 local function numbers(n)
   local list = {}
@@ -22,6 +23,8 @@ describe("start = \"spawn\"", function()
       function work.number_of() return work.number end
       function work.parent() return io.open "/proc/self/cmdline":read "a" end
       function work.fail() error { code = 3 } end
+      function work.pid() return io.open "/proc/self/stat":read "n" end
+      function work.compute() print "computing" io.stdout:flush() while true do end end
       return work]]
     f:close()
     before = package.path
@@ -50,6 +53,27 @@ describe("start = \"spawn\"", function()
     assert.has_error(function() pool:apply("double", 1, { x = print }) end,
       "bad argument #2 to 'apply' (argument[2].x: function cannot be serialised)")
     assert.same({ 2 }, pool:map("double", { 1 }))
+  end)
+
+  it("leaves no busy worker when the parent is killed", function()
+    local p = assert(ipc.process.spawn {
+      programs.lua, "-e", ([[
+        package.path, package.cpath = %q, %q
+        local ipc = require "lipc"
+        local pool = ipc.pool { workers = 1, start = "spawn", module = "my.work" }
+        print(pool:apply "pid")
+        io.stdout:flush()
+        pool:submit "compute" -- which says so
+        ipc.sleep(1000)]]):format(package.path, package.cpath),
+      stdout = "pipe",
+    })
+    local pid = assert(p.stdout:read "l")
+    finally(function() ipc.signal.kill(math.tointeger(pid), "SIGKILL") end) -- where this fails
+    assert.equal("computing", p.stdout:read "l")
+    p:kill "SIGKILL"
+    assert(p:wait(60))
+    programs.eventually(function() return programs.gone(pid) end)
+    p:close()
   end)
 
   it("works by name with fork as well", function()

@@ -398,13 +398,30 @@ describe("pool:apply and pool:submit", function()
     local bad = pool:submit(error, "x", 0)
     assert.equal("pool.submit: x", select(2, bad:get(60)))
     assert.equal("lipc.pool.future (failed)", tostring(bad))
-    local late = pool:submit(ipc.sleep, 1000)
+    local late, early = pool:submit(ipc.sleep, 1000), pool:submit(double, 4)
+    while not early:done() do ipc.sleep(0.001) end
     pool:close()
+    assert.equal(8, early:get()) -- what has come is there
     assert.equal("ECANCELED", select(3, late:get()))
   end)
 end)
 
 describe("a pool", function()
+  it("keeps nothing of futures that nobody asks", function()
+    local pool <close> = ipc.pool { workers = 2 }
+    local kept = setmetatable({}, { __mode = "v" })
+    for i = 1, 100 do kept[i] = pool:submit(function(t) return t end, { i }).call end
+    local last = pool:submit(double, 1)
+    assert.equal(2, last:get(60))
+    repeat
+      last = pool:submit(double, 1)
+      last:get(60)
+    until pool:stat().pending == 0
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(next(kept))
+  end)
+
   it("names mistakes", function()
     local pool <close> = ipc.pool { workers = 1 }
     local function err(message, f, ...) assert.has_error(f, message, ...) end

@@ -303,7 +303,7 @@ Future.__name = "lipc.pool.future"
 
 local function submit(self, op, fn, ...)
   local call = { op = op, what = "a", list = { table.pack(...) }, chunk = 1 }
-  call.retry, call.generation = self.options.retry or 1, forks()
+  call.retry = self.options.retry or 1
   find(self, fn, op, call)
   call = Call.new(self, call)
   run.begin(self, call)
@@ -345,7 +345,6 @@ function Future:get(timeout)
   if problem then misuse(2, 1, "get", "%s", problem) end
   local call, pool = self.call, self.pool
   if not call.finished then
-    if call.generation ~= forks() then call:fail(call:broken("it belongs to the parent process", "ECHILD")) end
     if not finish(pool, call, seconds(pool, { timeout = timeout })) then return timed_out(call) end
   end
   run.leave(pool, call)
@@ -471,7 +470,8 @@ function pool.open(options)
     workers = {},
     members = {},                                   -- socket or process -> worker
     leaving = {},                                   -- processes of workers that end by themselves
-    calls = {},
+    calls = {},                                     -- that are not finished
+    turn = 0,                                       -- the place of that which was looked at last
     known = setmetatable({}, { __mode = "k" }),     -- function -> its number, and the first workers that know it
     ids = 0, ncalls = 0, serial = 0, started = 0, lost = 0, stillborn = 0,
     driver = setmetatable({}, { __mode = "v" }),    -- the coroutine that waits for all

@@ -19,7 +19,7 @@
 --- twice. When a call is over, nothing of it runs any more: workers that still do are killed.
 ---
 --- Work goes on while some coroutine waits in a call of the pool; under a loop only that one waits. A forked child that
---- uses the pool has workers of its own. Workers have /dev/null as standard input, and die with this process.
+--- uses the pool has workers of its own. Workers have /dev/null as standard input, and die with the thread that started them.
 ---@class lipc.pool.module
 ---@overload fun(options?: lipc.pool.options): lipc.pool
 local pool = {}

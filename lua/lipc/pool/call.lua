@@ -1,5 +1,6 @@
 --- Internal: one call of a pool: where its items come from, how many go in a chunk, what became of them.
 local room = require("lipc.pool.frame").room
+local forks = require("lipc.core").wait().forks
 
 local Call = {}
 Call.__index = Call
@@ -25,7 +26,7 @@ end
 -- consumer may lag behind by so many items as limit() says.
 function Call.new(pool, options)
   local self = setmetatable(options, Call)
-  self.pool = pool
+  self.pool, self.generation = pool, forks()
   self.results = {}
   self.items = options.list or {}
   self.total = options.list and #options.list or nil
@@ -130,12 +131,18 @@ local function arrived(self, from, n)
   if self.done == self.total then self.finished = true end
 end
 
+-- Whether it is the parent's: its workers are nothing of ours, and will tell us nothing.
+function Call:foreign()
+  return self.generation ~= forks()
+end
+
 -- A failure that is not an item's.
 function Call:broken(message, code)
   return setmetatable({ message = ("pool.%s: %s"):format(self.op, message), error = message, code = code }, Failure)
 end
 
 function Call:fail(f)
+  if self.finished then return end -- what has come is not taken back
   self.failure = f
   self.finished, self.news = true, true
 end

@@ -66,7 +66,7 @@ local function spawn(pool, socket, number)
     :format(package.path, package.cpath, options.module, options.init or "", number)
   return ipc.process.spawn {
     options.lua or interpreter(), "-e", script,
-    stdin = "null", fds = { [3] = socket }, kill_on_close = true,
+    stdin = "null", fds = { [3] = socket }, kill_on_close = true, pdeathsig = "SIGKILL",
   }
 end
 

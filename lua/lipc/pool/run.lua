@@ -11,6 +11,24 @@ local run = {}
 
 -- ---- chunks to workers ----
 
+-- A new worker; or, where none can be started, the one to spare; or nil while others are at work, after which it is tried
+-- again.  Nobody else would: the call fails.
+local function start(pool, call, spare)
+  while true do
+    local w, message, code = crew.start(pool)
+    if w or spare then return w or spare end
+    local idle, busy
+    for _, other in ipairs(pool.workers) do
+      if other.chunks[1] or other.gone then busy = true else idle = other end
+    end
+    if not idle or code == "ENOTSUP" then
+      if not busy then call:fail(call:broken(message, code)) end
+      return nil
+    end
+    crew.remove(pool, idle) -- it does not know the function, and holds what a new one needs
+  end
+end
+
 -- A worker that may have a chunk of this call now, or nil.
 local function pick(pool, call)
   local spare, stale
@@ -30,11 +48,7 @@ local function pick(pool, call)
     if not stale then return spare end
     crew.retire(pool, stale)
   end
-  local w, message, code = crew.start(pool)
-  if not w and #pool.workers == 0 then
-    call:fail(call:broken(message, code))
-  end
-  return w or spare
+  return start(pool, call, spare)
 end
 
 -- Which item cannot be sent, in the words of misuse.
@@ -74,19 +88,35 @@ local function hand(pool, w, call)
   end
 end
 
--- Gives out what can be given out; the calls take turns.
+-- Whether nothing can be given out: each worker has something, no more may be started, and what they have is not known
+-- to be so quick that more is given ahead.
+local function crowded(pool)
+  for _, w in ipairs(pool.workers) do
+    local chunk = w.chunks[1]
+    if not chunk or chunk.call.rate then return false end
+  end
+  return #pool.workers >= pool.options.workers
+end
+
+-- Gives out what can be given out; the calls take turns.  Those that are finished leave the list: nobody may ever ask
+-- for their results.
 local function schedule(pool)
   local idle = 0
-  while idle < #pool.calls do
+  while idle < #pool.calls and not (idle == 0 and crowded(pool)) do
     local calls = pool.calls
-    local call = table.remove(calls, 1)
-    calls[#calls + 1] = call
-    local w = call:more() and pick(pool, call)
-    if w then
-      hand(pool, w, call)
-      idle = 0
+    local at = pool.turn < #calls and pool.turn + 1 or 1
+    local call = calls[at]
+    if call.finished then
+      table.remove(calls, at)
     else
-      idle = idle + 1
+      pool.turn = at
+      local w = call:more() and pick(pool, call)
+      if w then
+        hand(pool, w, call)
+        idle = 0
+      else
+        idle = idle + 1
+      end
     end
   end
 end
@@ -122,6 +152,7 @@ end
 function run.leave(pool, call)
   if call.over then return end
   call.over = true
+  if call:foreign() then return end
   for i, other in ipairs(pool.calls) do
     if other == call then
       table.remove(pool.calls, i)
@@ -218,6 +249,7 @@ end
 
 -- Waits until ready(call): true, or nil when the deadline has come.
 function run.await(pool, call, ready, deadline)
+  if call:foreign() then call:fail(call:broken("it belongs to the parent process", "ECHILD")) end
   while not ready(call) do
     local done
     if pool.driver[1] then
