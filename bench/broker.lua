@@ -70,8 +70,8 @@ return function(tools)
         compare(name .. ", Lua, TCP", "k/s", values, "tcp", "nats", { at_least = 1 }, "nats")
         compare(name .. ", libnats", "k/s", values, "tcp, C", "nats, C", { at_least = 0.6 }, "nats")
         for _, other in ipairs { "redis", "mosquitto" } do
-          compare(name .. ", Lua, Unix", "k/s", values, "unix", other .. ", C", { at_least = 1 }, other)
-          compare(name .. ", libnats", "k/s", values, "tcp, C", other .. ", C", { at_least = 1 }, other)
+          compare(name .. ", in C", "k/s", values, "tcp, C", other .. ", C", { at_least = 1 }, other)
+          compare(name .. ", Lua, Unix", "k/s", values, "unix", other .. ", C", nil, other .. ", C")
         end
         print_costs(variants, costs)
       end)
@@ -134,7 +134,7 @@ return function(tools)
   return {
     { "broker 1 to 1, 128 B", fan(1) },
     { "broker 1 to 4, 128 B", fan(4) },
-    { "broker round trip", round_trip },
+    { "broker, round trip", round_trip },
     { "broker, 10,000 subscriptions", beside("hold", { 10, 100, 1000, 10000, 100000 }) },
     { "broker, 1,000 connections idle", beside("idle", { 0, 1000 }) },
   }

@@ -13,8 +13,8 @@ local role, where, count = arg[1], arg[2], tonumber(arg[3])
 
 local SIZE, DIFFERENT = 128, 4096
 
--- The broker allows 65,536 to a client.
-local SUBSCRIPTIONS_A_CLIENT = 50000
+-- More would be above what the broker allows one client.
+local SUBSCRIPTIONS_A_CLIENT = 20000
 
 -- Payloads, each begun by its number.
 local function payloads()

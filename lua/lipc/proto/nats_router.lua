@@ -172,14 +172,32 @@ local function route(server, from, skip, subject, reply, tail, size, header_size
   return delivered > 0
 end
 
----Whether messages to a subject may be given several at a time: when all who get them are clients that get every one.
+-- Whether no session has two subscriptions in a result; found out once.
+local function sessions_differ(result)
+  local differ = result.differ
+  if differ == nil then
+    local seen = {}
+    differ = true
+    for i = 1, result.n do
+      local to = result[i].session
+      if to then
+        if seen[to] then differ = false end
+        seen[to] = true
+      end
+    end
+    result.differ = differ
+  end
+  return differ
+end
+
+---Whether messages to a subject may be given several at a time: when all who get them are clients that get every one, once.
 ---@param server lipc.proto.Server
 ---@param subject string
 ---@return lipc.proto.Result?
 local function run_of(server, subject)
   local subscriptions = server.subscriptions
   local result = subscriptions.cache[subject] or subscriptions:match(subject)
-  if result.groups then return nil end
+  if result.groups or not sessions_differ(result) then return nil end
   for i = 1, result.n do
     local subscription = result[i]
     if not subscription.session or subscription.deliver or subscription.max then return nil end
