@@ -215,18 +215,23 @@ end
 ---@param sizes string  the end of every line
 local function route_run(server, from, skip, result, pieces, count, sizes)
   local delivered, heads = 0, heads_of(result, false, result.subject)
+  local head, piece
   pieces[2 * count + 1] = "\r\n"
   for i = 1, result.n do
     local subscription = result[i]
     local to = subscription.session
     if to and to ~= skip then -- none: it was cut on the way
       delivered = delivered + count
-      local head = heads[i] .. sizes
-      local between = "\r\n" .. head
-      pieces[1] = head
-      for k = 3, 2 * count, 2 do pieces[k] = between end
+      if heads[i] ~= head then -- the next client often numbers its subscription alike
+        head = heads[i]
+        local line = head .. sizes
+        local between = "\r\n" .. line
+        pieces[1] = line
+        for k = 3, 2 * count, 2 do pieces[k] = between end
+        piece = concat(pieces, "", 1, 2 * count + 1)
+      end
       subscription.received = subscription.received + count
-      to:send_run(concat(pieces, "", 1, 2 * count + 1), count)
+      to:send_run(piece, count)
       if to.pending > to.notice then to:lag(from) end
     end
   end

@@ -31,10 +31,10 @@ local RUN, STREAK = 32, 8
 -- Takes a run whose line, with the line end before it, begins at `from`: one call cuts all of it.  Lines and line ends are
 -- compared, so that what is no such run is left alone.
 ---@return string[]? pieces
-local function cut_run(buffer, from, between, size, last)
+local function cut_run(buffer, from, between, format, last)
   local cr, lf = byte(buffer, last - 1, last)
   if cr ~= CR or lf ~= LF then return nil end
-  local pieces = { unpack(("c%dc%d"):format(#between, size):rep(RUN), buffer, from) }
+  local pieces = { unpack(format, buffer, from) }
   for i = 1, 2 * RUN, 2 do
     if pieces[i] ~= between then return nil end
   end
@@ -49,7 +49,7 @@ local function scan(self, buffer, from)
   -- A line that came twice in a row is likely to come again: comparing it is cheaper than taking it apart.
   local line, width, line_tail, line_subject, line_size = nil, 0, 0, nil, 0
   local last_subject, last_digits
-  local streak = 0
+  local streak, between, format = 0, nil, nil
   while from and from <= length and not self.stopped do
     local last = from + width + line_size + 1
     if line and last <= length and sub(buffer, from, from + width - 1) == line then
@@ -61,7 +61,11 @@ local function scan(self, buffer, from)
       while streak >= STREAK do
         last = from - 1 + RUN * (width + line_size + 2)
         local route = last <= length and handler:run(line_subject)
-        local pieces = route and cut_run(buffer, from - 2, "\r\n" .. line, line_size, last)
+        if route and not format then
+          between = "\r\n" .. line
+          format = ("c%dc%d"):format(#between, line_size):rep(RUN)
+        end
+        local pieces = route and cut_run(buffer, from - 2, between, format, last)
         if pieces then
           handler:pub_run(route, pieces, RUN, sub(line, line_tail + 1))
           from = last + 1
@@ -84,6 +88,7 @@ local function scan(self, buffer, from)
         if subject == last_subject and digits == last_digits and not reply then
           line, width, line_tail = sub(buffer, start, stop), stop - start + 1, tail - start
           line_subject, line_size = subject, size
+          format = nil
         else
           line, width, line_size = nil, 0, 0
           last_subject, last_digits = not reply and subject, digits
