@@ -22,9 +22,13 @@ return function(tools)
     local running <close> = setmetatable({}, { __close = function(list)
       for i = #list, 1, -1 do servers.stop(list[i]) end
     end })
-    return measure(function(kind, ...)
+    return measure(function(kind)
       local process, url
-      if kind == "unix" or kind == "tcp" then process, url = servers.ours(tools.lua, kind) else process, url = servers[kind](...) end
+      if kind == "unix" or kind == "tcp" then
+        process, url = servers.ours(tools.lua, kind)
+      else
+        process, url = servers[kind]()
+      end
       running[#running + 1] = process
       return process, url
     end, running)

@@ -38,7 +38,8 @@ static inline void fail (const char *what) {
 /* Checks the content of the next message received. */
 static inline void check (long i, const void *data, size_t size) {
   if (size == SIZE && memcmp(data, payload[i % DIFFERENT], SIZE) == 0) return;
-  fprintf(stderr, "message %ld is not the one expected: %.6s\n", i, size < 6 ? "" : (const char *)data);
+  fprintf(stderr, "message %ld is not the one expected: %.6s\n", i,
+          size < 6 ? "" : (const char *)data);
   exit(1);
 }
 

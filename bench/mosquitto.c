@@ -39,7 +39,7 @@ static void on_message (struct mosquitto *m, void *closure, const struct mosquit
 }
 
 static void publish (struct mosquitto *m) {
-  struct pollfd p = { .fd = mosquitto_socket(m), .events = POLLOUT };
+  struct pollfd p = {.fd = mosquitto_socket(m), .events = POLLOUT};
   for (long i = 0; i < count; i++) {
     must(mosquitto_publish(m, NULL, "bench/one", SIZE, payload[i % DIFFERENT], 0, false));
     while (mosquitto_want_write(m)) {

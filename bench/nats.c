@@ -37,7 +37,8 @@ static void publish (natsConnection *nc, long count) {
 static void answer (natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure) {
   (void)sub;
   (void)closure;
-  must(natsConnection_Publish(nc, natsMsg_GetReply(msg), natsMsg_GetData(msg), natsMsg_GetDataLength(msg)));
+  must(natsConnection_Publish(nc, natsMsg_GetReply(msg), natsMsg_GetData(msg),
+                              natsMsg_GetDataLength(msg)));
   natsMsg_Destroy(msg);
 }
 
@@ -47,8 +48,7 @@ static void reply (natsConnection *nc) {
   must(natsConnection_Subscribe(&sub, nc, "bench.ask", answer, NULL));
   must(natsConnection_Flush(nc));
   ready();
-  while (read(STDIN_FILENO, &c, 1) > 0) {
-  }
+  while (read(STDIN_FILENO, &c, 1) > 0) {}
   natsSubscription_Destroy(sub);
 }
 

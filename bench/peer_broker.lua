@@ -114,6 +114,7 @@ function roles.hold()
   end
   ready()
   input_ends()
+  for _, c in ipairs(clients) do c:close() end
 end
 
 function roles.idle()
@@ -121,6 +122,7 @@ function roles.idle()
   for i = 1, count do clients[i] = assert(ipc.connect(where)) end
   ready()
   input_ends()
+  for _, c in ipairs(clients) do c:close() end
 end
 
 roles[role]()

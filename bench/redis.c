@@ -8,7 +8,8 @@ enum { BATCH = 512 };
 
 static redisReply *answer (redisContext *c) {
   void *reply;
-  if (redisGetReply(c, &reply) != REDIS_OK || ((redisReply *)reply)->type == REDIS_REPLY_ERROR) fail("redis: no answer");
+  if (redisGetReply(c, &reply) != REDIS_OK || ((redisReply *)reply)->type == REDIS_REPLY_ERROR)
+    fail("redis: no answer");
   return reply;
 }
 
@@ -28,8 +29,8 @@ static void receive (redisContext *c, long count) {
 }
 
 static void publish (redisContext *c, long count) {
-  const char *args[] = { "PUBLISH", "bench.one", NULL };
-  const size_t sizes[] = { 7, 9, SIZE };
+  const char *args[] = {"PUBLISH", "bench.one", NULL};
+  const size_t sizes[] = {7, 9, SIZE};
   for (long i = 0, waiting = 0; i < count; i++) {
     args[2] = payload[i % DIFFERENT];
     redisAppendCommandArgv(c, 3, args, sizes);

@@ -4,6 +4,7 @@
 -- 'Parser Error'.  What is refused but understood gets -ERR and the connection goes on.
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
+local go_quote = require "lipc.proto.go_quote"
 local json = require "lipc.proto.json"
 local nats_server_parser = require "lipc.proto.nats_server_parser"
 local parser = require "lipc.proto.nats_parser"
@@ -187,17 +188,6 @@ function Session:mark()
   local server = self.server
   server.dirty_count = server.dirty_count + 1
   server.dirty[server.dirty_count] = self
-end
-
--- As Go's %q writes a string, which nats-server's texts have.
-local GO_ESCAPES = {
-  ["\a"] = "\\a", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\v"] = "\\v",
-  ['"'] = '\\"', ["\\"] = "\\\\",
-}
-
-local function go_quote(text)
-  local bytes = utf8.len(text) and "[\0-\31\127\"\\]" or "[\0-\31\127-\255\"\\]"
-  return '"' .. text:gsub(bytes, function (c) return GO_ESCAPES[c] or ("\\x%02x"):format(c:byte()) end) .. '"'
 end
 
 ---@package
