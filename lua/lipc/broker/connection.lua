@@ -16,7 +16,7 @@ local WRITE_SIZE, WRITES_A_TURN = 65536, 8
 
 -- What the kernel keeps for a client on a Unix socket, if it may: with its default of 208 KiB, two processes that stream wake
 -- each other up for every other write.  For TCP it finds a size itself.
-local SEND_BUFFER = 1 << 20
+local SEND_BUFFER = 1 << 18
 
 -- After the last word a client gets so long, and may send so much, until the socket is closed: closing one with unread
 -- data would make TCP throw the last word away.
