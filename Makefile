@@ -53,8 +53,8 @@ SAY = @echo '  $(1)  $@'
 COMPILE = $(CC) -std=gnu11 $(WARNINGS) -fPIC -pthread -I$(LUA_INCDIR)
 
 # Debian packages by purpose: add what a new spec, example or check needs.  .build/deps knows how to
-# look for each without asking apt.  nats-server is unpacked under build/, never installed; natsjs is
-# the npm package nats, by npm below build/
+# look for each without asking apt.  Servers are unpacked under build/, never installed; natsjs is the
+# npm package nats, by npm below build/
 DEPS_BUILD = libc6-dev lua5.4 liblua5.4-dev
 DEPS_DEMO = $(DEPS_BUILD) lua-dkjson lua-messagepack lua-argparse
 DEPS_TEST = $(DEPS_DEMO) lua-busted lua-filesystem lua-cqueues lua-luv nats-server libnats-dev \
@@ -63,7 +63,7 @@ DEPS_LINT = $(DEPS_DEMO) lua-check clang-format cppcheck binutils
 DEPS_ASAN = $(DEPS_TEST)
 DEPS_VALGRIND = $(DEPS_TEST) valgrind
 DEPS_ROCK = $(DEPS_TEST) luarocks
-DEPS_BENCH = $(DEPS_TEST)
+DEPS_BENCH = $(DEPS_TEST) redis-tools redis-server mosquitto libhiredis-dev libmosquitto-dev
 
 DEPS = sh .build/deps
 SUB = $(MAKE) --no-print-directory
@@ -193,7 +193,7 @@ bench: ## measure against C twins and nats-server; non-zero when a ratio is miss
 	@$(DEPS) 'make bench' $(DEPS_BENCH)
 	@$(SUB) bench-run
 bench-run: all
-	@PATH="$$PATH:$(CURDIR)/$(B)/deps/usr/sbin:/usr/sbin" CC='$(CC)' LUA='$(LUA)' \
+	@PATH="$$PATH:$(CURDIR)/$(B)/deps/usr/sbin:$(CURDIR)/$(B)/deps/usr/bin:/usr/sbin" CC='$(CC)' LUA='$(LUA)' \
 	  LUA_PATH='./lua/?.lua;./lua/?/init.lua;./bench/?.lua;;' LUA_CPATH='./$(B)/lib/?.so;;' \
 	  $(LUA) bench/run.lua $(ARGS)
 

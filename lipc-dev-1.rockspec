@@ -225,6 +225,7 @@ build = {
     ["lipc.process.job"] = "lua/lipc/process/job.lua",
     ["lipc.process.pipeline"] = "lua/lipc/process/pipeline.lua",
     ["lipc.progress"] = "lua/lipc/progress.lua",
+    ["lipc.proto.go_quote"] = "lua/lipc/proto/go_quote.lua",
     ["lipc.proto.headers"] = "lua/lipc/proto/headers.lua",
     ["lipc.proto.json"] = "lua/lipc/proto/json.lua",
     ["lipc.proto.nats_client"] = "lua/lipc/proto/nats_client.lua",

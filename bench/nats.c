@@ -1,25 +1,13 @@
-/* nats.c - the libnats side of bench/broker.lua: nats sub|pub URL COUNT.  The subscriber checks content
-** and order of every message and prints how many came a second.  SPDX-License-Identifier: MIT */
+/* nats.c - the libnats clients of bench/broker.lua: nats sub|pub|reply|request URL COUNT.  A subscriber checks content
+** and order of every message and prints how many came a second; request prints microseconds a round trip; reply
+** answers until its input ends.  SPDX-License-Identifier: MIT */
+#include "messages.h"
+
 #include <nats/nats.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-enum { SIZE = 128, DIFFERENT = 4096 };
-
-static char payload[DIFFERENT][SIZE + 1];
-
-static double now (void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
+#include <unistd.h>
 
 static void must (natsStatus s) {
-  if (s == NATS_OK) return;
-  fprintf(stderr, "nats: %s\n", natsStatus_GetText(s));
-  exit(1);
+  if (s != NATS_OK) fail(natsStatus_GetText(s));
 }
 
 static void receive (natsConnection *nc, long count) {
@@ -29,40 +17,70 @@ static void receive (natsConnection *nc, long count) {
   must(natsConnection_SubscribeSync(&sub, nc, "bench.one"));
   must(natsSubscription_SetPendingLimits(sub, -1, -1));
   must(natsConnection_Flush(nc));
-  printf("ready\n");
-  fflush(stdout);
+  ready();
   for (long i = 0; i < count; i++) {
     must(natsSubscription_NextMsg(&msg, sub, 60000));
-    if (natsMsg_GetDataLength(msg) != SIZE ||
-        memcmp(natsMsg_GetData(msg), payload[i % DIFFERENT], SIZE) != 0) {
-      fprintf(stderr, "nats: message %ld is not the one expected\n", i);
-      exit(1);
-    }
+    check(i, natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
     natsMsg_Destroy(msg);
     if (i == 0) start = now();
   }
-  printf("%.0f\n", (double)(count - 1) / (now() - start));
+  print_rate(count, start);
   natsSubscription_Destroy(sub);
 }
 
+static void publish (natsConnection *nc, long count) {
+  for (long i = 0; i < count; i++)
+    must(natsConnection_Publish(nc, "bench.one", payload[i % DIFFERENT], SIZE));
+  must(natsConnection_FlushTimeout(nc, 60000));
+}
+
+static void answer (natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure) {
+  (void)sub;
+  (void)closure;
+  must(natsConnection_Publish(nc, natsMsg_GetReply(msg), natsMsg_GetData(msg),
+                              natsMsg_GetDataLength(msg)));
+  natsMsg_Destroy(msg);
+}
+
+static void reply (natsConnection *nc) {
+  natsSubscription *sub;
+  char c;
+  must(natsConnection_Subscribe(&sub, nc, "bench.ask", answer, NULL));
+  must(natsConnection_Flush(nc));
+  ready();
+  while (read(STDIN_FILENO, &c, 1) > 0) {}
+  natsSubscription_Destroy(sub);
+}
+
+static void request (natsConnection *nc, long count) {
+  natsMsg *msg;
+  double start = now();
+  for (long i = 0; i < count; i++) {
+    must(natsConnection_Request(&msg, nc, "bench.ask", payload[i % DIFFERENT], SIZE, 60000));
+    check(i, natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
+    natsMsg_Destroy(msg);
+  }
+  printf("%.3f\n", (now() - start) / (double)count * 1e6);
+}
+
 int main (int argc, char **argv) {
+  natsOptions *options;
   natsConnection *nc;
   if (argc != 4) return 2;
   long count = atol(argv[3]);
-  for (int i = 0; i < DIFFERENT; i++) {
-    memset(payload[i], 'x', SIZE);
-    payload[i][snprintf(payload[i], SIZE, "%06d", i)] = ' ';
-  }
+  make_payloads();
   must(nats_Open(-1));
-  must(natsConnection_ConnectTo(&nc, argv[2]));
-  if (strcmp(argv[1], "sub") == 0) {
-    receive(nc, count);
-  } else {
-    for (long i = 0; i < count; i++)
-      must(natsConnection_Publish(nc, "bench.one", payload[i % DIFFERENT], SIZE));
-    must(natsConnection_FlushTimeout(nc, 60000));
-  }
+  must(natsOptions_Create(&options));
+  must(natsOptions_SetURL(options, argv[2]));
+  /* else an answer waits for the library's flusher thread */
+  must(natsOptions_SetSendAsap(options, argv[1][0] == 'r'));
+  must(natsConnection_Connect(&nc, options));
+  if (strcmp(argv[1], "sub") == 0) receive(nc, count);
+  else if (strcmp(argv[1], "pub") == 0) publish(nc, count);
+  else if (strcmp(argv[1], "reply") == 0) reply(nc);
+  else request(nc, count);
   natsConnection_Destroy(nc);
+  natsOptions_Destroy(options);
   nats_Close();
   return 0;
 }

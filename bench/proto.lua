@@ -81,14 +81,14 @@ local function parse(module, message)
   end
 end
 
-local function broker(message, subscriptions, publisher_options)
+local function broker(message, subscriptions, publisher_options, subscribers)
   local list = chunks_of(message)
   return function ()
     local server = nats_server.new()
-    local publisher, subscriber = server:session(), server:session()
+    local publisher = server:session()
     local quiet = 'CONNECT {"verbose":false,"pedantic":false,"headers":true%s}\r\n'
     publisher:feed(quiet:format(publisher_options or ""))
-    subscriber:feed(quiet:format "" .. subscriptions)
+    for _ = 1, subscribers or 1 do server:session():feed(quiet:format "" .. subscriptions) end
     for i = 1, #list do
       publisher:feed(list[i])
       local dirty, count = server:take_dirty()
@@ -141,7 +141,8 @@ report("parse HPUB", parse(nats_server_parser, hpub))
 report("parse MSG", parse(nats_client_parser, msg))
 local ratio = report("parse and route, 1 subscriber, gathered", broker(pub, "SUB bench.* 1\r\n"))
 report("parse and route, nobody subscribed", broker(pub, ""))
-report("parse and route, 4 subscriptions", broker(pub, "SUB bench.* 1\r\nSUB bench.subj 2\r\nSUB > 3\r\nSUB *.* 4\r\n"))
+report("parse and route, 4 subscribers", broker(pub, "SUB bench.* 1\r\n", nil, 4))
+report("parse and route, 4 subscriptions of one", broker(pub, "SUB bench.* 1\r\nSUB bench.subj 2\r\nSUB > 3\r\nSUB *.* 4\r\n"))
 report("parse and route, queue group of 4",
   broker(pub, "SUB bench.* g 1\r\nSUB bench.subj g 2\r\nSUB > g 3\r\nSUB *.* g 4\r\n"))
 report("parse and route, verbose publisher", broker(pub, "SUB bench.* 1\r\n", ',"verbose":true'))

@@ -52,7 +52,7 @@ local function report(name, unit, medians, ratio, target, other, what)
   local good = target == nil or (target.at_least and ratio >= target.at_least)
     or (target.at_most and ratio <= target.at_most)
   if not good then missed = missed + 1 end
-  print(("%-34s lipc %10.1f  %s %10.1f %-7s %s %.2f  %s"):format(name, medians.lua, other or "C", medians.c, unit,
+  print(("%-36s lipc %10.1f  %s %10.1f %-7s %s %.2f  %s"):format(name, medians.lua, other or "C", medians.c, unit,
     what or "ratio", ratio,
     target == nil and "" or ("%s (target %s %.2f)"):format(good and "ok" or "MISSED",
       target.at_least and ">=" or "<=", target.at_least or target.at_most)))
@@ -113,18 +113,10 @@ local benches = {
   end },
 }
 
-benches[#benches + 1] = { "broker 1 to 1, 128 B, TCP", function(name)
-  local rates = require("broker_run").all(lua, cc, rounds)
-  local medians = {}
-  for who, list in pairs(rates) do medians[who] = median { table.unpack(list) } / 1e3 end
-  report(name, "k/s", { lua = medians.ours, c = medians.nats }, ratio_of(rates, "ours", "nats"), { at_least = 0.8 },
-    "nats")
-  print(("%-34s k/s: our broker on a Unix socket %.0f, nats-server with libnats clients %.0f"):format("", medians.unix,
-    medians.libnats))
-end }
-
-local tools = { lua = lua, median = median, rounds_of = rounds_of, ratio_of = ratio_of, report = report }
-for _, part in ipairs { "ipc", "map", "view", "sync", "shared", "pool" } do
+local tools = {
+  lua = lua, cc = cc, rounds = rounds, median = median, rounds_of = rounds_of, ratio_of = ratio_of, report = report,
+}
+for _, part in ipairs { "broker", "ipc", "map", "view", "sync", "shared", "pool" } do
   for _, bench in ipairs(require(part)(tools)) do benches[#benches + 1] = bench end
 end
 

@@ -11,7 +11,12 @@ local quote = require("lipc.broker.log").quote
 local READ_SIZE, FIRST_READ_SIZE, SMALLEST_READ_SIZE = 65536, 4096, 512
 local DELIVERIES_A_TURN = 16384
 
-local WRITE_SIZE = 65536
+-- What is written at once of what a client was too slow for, and how often in one turn.
+local WRITE_SIZE, WRITES_A_TURN = 65536, 8
+
+-- What the kernel keeps for a client on a Unix socket, if it may: with its default of 208 KiB, two processes that stream wake
+-- each other up for every other write.  For TCP it finds a size itself.
+local SEND_BUFFER = 1 << 18
 
 -- After the last word a client gets so long, and may send so much, until the socket is closed: closing one with unread
 -- data would make TCP throw the last word away.
@@ -40,6 +45,7 @@ local function new(broker, socket, session)
   session.connection = self
   broker.log.debug("%s - Client connection created", self)
   socket:settimeout(0)
+  if not self.peer.ip then socket:setoption("sndbuf", SEND_BUFFER) end
   -- By this the socket knows that somebody waits for its descriptor, and tells when it is closed.
   self.loop.poller:add(socket, "r")
   self.loop.poller:add(self.fd, "r")
@@ -146,13 +152,18 @@ function Connection:write_rest()
     end
     wait(self.fd, "w", deadline)
     if self.closed then break end
-    local piece = rest:sub(offset + 1, offset + WRITE_SIZE)
-    local ok, message, code, written = socket:write(piece)
-    written = ok and #piece or written
+    local ok, message, code, written
+    local sent = 0
+    for _ = 1, WRITES_A_TURN do
+      local piece = rest:sub(offset + sent + 1, offset + sent + WRITE_SIZE)
+      ok, message, code, written = socket:write(piece)
+      sent = sent + (ok and #piece or written)
+      if not ok or offset + sent == #rest then break end
+    end
     if ok or code == "ETIMEDOUT" then
-      offset = offset + written
+      offset = offset + sent
       self.offset = offset
-      session:wrote(written)
+      session:wrote(sent)
       if deadline and offset < #rest and now() >= deadline then
         deadline = nil -- the reading task sets one to the last word
         if not session.closing then cut(self) end

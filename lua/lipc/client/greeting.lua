@@ -6,6 +6,9 @@ local now = ipc.now
 
 local READ_SIZE = 65536
 
+-- What the kernel keeps of what is sent on a Unix socket, if it may; its default makes the two ends wake each other up too often.
+local SEND_BUFFER = 1 << 20
+
 -- So often a connection that is gone is read from: enough for what the kernel keeps for it.
 local LAST_READS = 1024
 
@@ -72,7 +75,7 @@ local function try(self, server, deadline)
   local left = math.max(0, deadline - now())
   local socket, message, code
   if server.path then
-    socket, message, code = ipc.socket.connect { path = server.path, timeout = left }
+    socket, message, code = ipc.socket.connect { path = server.path, sndbuf = SEND_BUFFER, timeout = left }
   else
     socket, message, code = ipc.socket.connect { host = server.host, port = server.port, nodelay = true, timeout = left }
   end

@@ -3,7 +3,7 @@
 -- the match, and the tail, shared by all.
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
-local sub = string.sub
+local concat, sub = table.concat, string.sub
 
 ---@class lipc.proto.ServerSubscription: lipc.proto.Subscription
 ---@field sid string
@@ -171,4 +171,72 @@ local function route(server, from, skip, subject, reply, tail, size, header_size
   return delivered > 0
 end
 
-return { route = route }
+-- Whether no session has two subscriptions in a result; found out once.
+local function sessions_differ(result)
+  local differ = result.differ
+  if differ == nil then
+    local seen = {}
+    differ = true
+    for i = 1, result.n do
+      local to = result[i].session
+      if to then
+        if seen[to] then differ = false end
+        seen[to] = true
+      end
+    end
+    result.differ = differ
+  end
+  return differ
+end
+
+---Whether messages to a subject may be given several at a time: when all who get them are clients that get every one, once.
+---@param server lipc.proto.Server
+---@param subject string
+---@return lipc.proto.Result?
+local function run_of(server, subject)
+  local subscriptions = server.subscriptions
+  local result = subscriptions.cache[subject] or subscriptions:match(subject)
+  if result.groups or not sessions_differ(result) then return nil end
+  for i = 1, result.n do
+    local subscription = result[i]
+    if not subscription.session or subscription.deliver or subscription.max then return nil end
+  end
+  return result
+end
+
+---Routes several messages, which become one piece for each subscriber.
+---@param server lipc.proto.Server
+---@param from lipc.proto.Session
+---@param skip lipc.proto.Session?
+---@param result lipc.proto.Result  what run_of gave
+---@param pieces string[]  the payloads at its even places
+---@param count integer
+---@param sizes string  the end of every line
+local function route_run(server, from, skip, result, pieces, count, sizes)
+  local delivered, heads = 0, heads_of(result, false, result.subject)
+  local head, piece
+  pieces[2 * count + 1] = "\r\n"
+  for i = 1, result.n do
+    local subscription = result[i]
+    local to = subscription.session
+    if to and to ~= skip then -- none: it was cut on the way
+      delivered = delivered + count
+      if heads[i] ~= head then -- the next client often numbers its subscription alike
+        head = heads[i]
+        local line = head .. sizes
+        local between = "\r\n" .. line
+        pieces[1] = line
+        for k = 3, 2 * count, 2 do pieces[k] = between end
+        piece = concat(pieces, "", 1, 2 * count + 1)
+      end
+      subscription.received = subscription.received + count
+      to:send_run(piece, count)
+      if to.pending > to.notice then to:lag(from) end
+    end
+  end
+  result.hits = result.hits + count
+  server.messages_in = server.messages_in + count
+  server.messages_out = server.messages_out + delivered
+end
+
+return { route = route, run_of = run_of, route_run = route_run }

@@ -2,15 +2,19 @@
 -- Events, as methods of the handler (a reply or queue that is absent is nil):
 --   connect(json)  sub(subject, queue, sid)  unsub(sid, max)  ping()  pong()  fail(text)
 --   pub(subject, reply, tail, size)  hpub(subject, reply, tail, size, header_size)
+--   run(subject) -> route, or nil       pub_run(route, pieces, count, sizes)
 -- `tail` is what follows "MSG subject sid " in the message to a subscriber: reply, size, line end, payload, line end.  It is
 -- one piece of the receive buffer, so that routing copies a payload once, however many subscribers there are.
+-- A publisher that sends message after message with one and the same line is served faster: when run() says that what is
+-- published to the subject may go several at a time, pub_run gets RUN of them at once.  Of the pieces the odd ones are its to
+-- overwrite, the even ones are the payloads; sizes is the end of their line, "128\r\n".
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
 local parser = require "lipc.proto.nats_parser"
 
 local parse_size, split_args = parser.parse_size, parser.split_args
 local PARSER_ERROR = parser.PARSER_ERROR
-local byte, find, sub = string.byte, string.find, string.sub
+local byte, find, sub, unpack = string.byte, string.find, string.sub, string.unpack
 local tonumber = tonumber
 
 local CR, LF = 13, 10
@@ -21,6 +25,22 @@ local PUB_REPLY = "^PUB (%S+) ()(%S+) (%d+)\r\n"
 -- What such a line has beside its arguments, less one.
 local PUB_EXTRA = #"PUB " + #"\r\n" - 1
 
+-- Messages of a run, and how many must have had the same line before one is looked for.
+local RUN, STREAK = 32, 8
+
+-- Takes a run whose line, with the line end before it, begins at `from`: one call cuts all of it.  Lines and line ends are
+-- compared, so that what is no such run is left alone.
+---@return string[]? pieces
+local function cut_run(buffer, from, between, format, last)
+  local cr, lf = byte(buffer, last - 1, last)
+  if cr ~= CR or lf ~= LF then return nil end
+  local pieces = { unpack(format, buffer, from) }
+  for i = 1, 2 * RUN, 2 do
+    if pieces[i] ~= between then return nil end
+  end
+  return pieces
+end
+
 ---@param self lipc.proto.Parser
 local function scan(self, buffer, from)
   local handler = self.handler
@@ -29,6 +49,7 @@ local function scan(self, buffer, from)
   -- A line that came twice in a row is likely to come again: comparing it is cheaper than taking it apart.
   local line, width, line_tail, line_subject, line_size = nil, 0, 0, nil, 0
   local last_subject, last_digits
+  local streak, between, format = 0, nil, nil
   while from and from <= length and not self.stopped do
     local last = from + width + line_size + 1
     if line and last <= length and sub(buffer, from, from + width - 1) == line then
@@ -36,6 +57,23 @@ local function scan(self, buffer, from)
       if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
       handler:pub(line_subject, nil, sub(buffer, from + line_tail, last), line_size)
       from = last + 1
+      streak = streak + 1
+      while streak >= STREAK do
+        last = from - 1 + RUN * (width + line_size + 2)
+        local route = last <= length and handler:run(line_subject)
+        if route and not format then
+          between = "\r\n" .. line
+          format = ("c%dc%d"):format(#between, line_size):rep(RUN)
+        end
+        local pieces = route and cut_run(buffer, from - 2, between, format, last)
+        if pieces then
+          handler:pub_run(route, pieces, RUN, sub(line, line_tail + 1))
+          from = last + 1
+          if self.stopped then return end
+        else
+          streak = 0
+        end
+      end
     else
       local start, stop, subject, tail, digits = find(buffer, PUB, from)
       local reply
@@ -50,10 +88,12 @@ local function scan(self, buffer, from)
         if subject == last_subject and digits == last_digits and not reply then
           line, width, line_tail = sub(buffer, start, stop), stop - start + 1, tail - start
           line_subject, line_size = subject, size
+          format = nil
         else
           line, width, line_size = nil, 0, 0
           last_subject, last_digits = not reply and subject, digits
         end
+        streak = 0
         handler:pub(subject, reply, sub(buffer, tail, last), size)
         from = last + 1
       else

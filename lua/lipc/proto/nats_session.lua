@@ -4,13 +4,15 @@
 -- 'Parser Error'.  What is refused but understood gets -ERR and the connection goes on.
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
+local go_quote = require "lipc.proto.go_quote"
 local json = require "lipc.proto.json"
 local nats_server_parser = require "lipc.proto.nats_server_parser"
 local parser = require "lipc.proto.nats_parser"
-local route = require "lipc.proto.nats_router".route
+local router = require "lipc.proto.nats_router"
 local subject_rules = require "lipc.proto.subject"
 
 local concat = table.concat
+local route, run_of, route_run = router.route, router.run_of, router.route_run
 local is_subject, is_pattern = subject_rules.is_subject, subject_rules.is_pattern
 
 local OK = "+OK\r\n"
@@ -68,7 +70,7 @@ local function new(server, id, details, peer)
     out = {},
     count = 0,
     taken = 0, -- pieces; a message is two
-    lines = 0, -- pieces that are not of messages
+    lines = 0, -- pieces that are not of messages, less what a run of messages has fewer than two each
     pending = 0,
     notice = server.high_water,
     paused = 0,
@@ -102,7 +104,7 @@ end
 ---@return string
 function Session:take()
   local out, count = self.out, self.count
-  local data = concat(out, "", 1, count)
+  local data = count == 1 and out[1] or concat(out, "", 1, count)
   if count > REUSABLE_PIECES then
     self.out = {}
   else
@@ -173,6 +175,18 @@ function Session:send(piece, more)
   self.count = count + 1
 end
 
+---Several messages in one piece.
+---@param piece string
+---@param messages integer
+function Session:send_run(piece, messages)
+  local count = self.count
+  if count == 0 then self:mark() end
+  self.out[count + 1] = piece
+  self.count = count + 1
+  self.lines = self.lines + 1 - 2 * messages -- whoever counts messages counts two pieces for each
+  self.pending = self.pending + #piece
+end
+
 ---Tells the server that there is something to write.
 function Session:mark()
   if self.marked then return end
@@ -180,17 +194,6 @@ function Session:mark()
   local server = self.server
   server.dirty_count = server.dirty_count + 1
   server.dirty[server.dirty_count] = self
-end
-
--- As Go's %q writes a string, which nats-server's texts have.
-local GO_ESCAPES = {
-  ["\a"] = "\\a", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\v"] = "\\v",
-  ['"'] = '\\"', ["\\"] = "\\\\",
-}
-
-local function go_quote(text)
-  local bytes = utf8.len(text) and "[\0-\31\127\"\\]" or "[\0-\31\127-\255\"\\]"
-  return '"' .. text:gsub(bytes, function (c) return GO_ESCAPES[c] or ("\\x%02x"):format(c:byte()) end) .. '"'
 end
 
 ---@package
@@ -368,6 +371,17 @@ function Session:hpub(subject, reply, tail, size, header_size)
   -- Headers of no length at all are none.
   if header_size == 0 then tail = (reply and reply .. " " or "") .. size .. "\r\n" .. tail:sub(-size - 2) end
   return self:pub(subject, reply, tail, size, header_size > 0 and header_size or nil)
+end
+
+---Whether what is published to this subject may come several messages at a time.
+---@package
+function Session:run(subject)
+  return not rawget(self, "pub") and run_of(self.server, subject) or nil
+end
+
+---@package
+function Session:pub_run(result, pieces, count, sizes)
+  route_run(self.server, self, self.skip, result, pieces, count, sizes)
 end
 
 -- The client's own subscription that a reply to it finds.
