@@ -129,8 +129,8 @@ describe("mmap", function()
     os.remove(path)
     assert.has_error(function() mmap.open(path, { create = true, size = 100, init = function() error "no" end }) end)
     assert.is_nil(io.open(path))
-    for bad, code in pairs { ["/nowhere/at/all"] = "ENOENT", ["/etc/passwd/x"] = "ENOTDIR", ["/proc/x"] = "ENOENT" } do
-      local ok, _, c = mmap.open(bad, { create = true, size = 1 })
+    for wrong, code in pairs { ["/nowhere/at/all"] = "ENOENT", ["/etc/passwd/x"] = "ENOTDIR", ["/proc/x"] = "ENOENT" } do
+      local ok, _, c = mmap.open(wrong, { create = true, size = 1 })
       assert.is_nil(ok)
       assert.is_truthy(c == code or c == "EOPNOTSUPP" or c == "EACCES", c)
     end

@@ -12,7 +12,7 @@ describe("semaphore", function()
   before_each(function() name = "/" .. names.new() end)
 
   it("refuses names that are none, and says why", function()
-    for bad, why in pairs {
+    for wrong, why in pairs {
       ["x"] = "name must begin with '/'",
       [""] = "empty string",
       ["/"] = "nothing behind the '/'",
@@ -22,7 +22,7 @@ describe("semaphore", function()
       ["/" .. ("n"):rep(252)] = "name is too long (at most 251 bytes behind the '/')",
     } do
       for _, f in ipairs { semaphore.open, semaphore.binary, semaphore.unlink } do
-        local ok, message = pcall(f, bad)
+        local ok, message = pcall(f, wrong)
         assert.is_false(ok)
         assert.is_truthy(message:find("bad argument #1", 1, true), message)
         assert.is_truthy(message:find(why, 1, true), message)
