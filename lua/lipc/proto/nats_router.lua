@@ -213,7 +213,7 @@ end
 ---@param count integer
 ---@param sizes string  the end of every line
 local function route_run(server, from, skip, result, pieces, count, sizes)
-  local delivered, heads = 0, heads_of(result, false, result.subject)
+  local delivered, heads = 0, heads_of(result, false)
   local head, piece
   pieces[2 * count + 1] = "\r\n"
   for i = 1, result.n do
@@ -221,8 +221,9 @@ local function route_run(server, from, skip, result, pieces, count, sizes)
     local to = subscription.session
     if to and to ~= skip then -- none: it was cut on the way
       delivered = delivered + count
-      if heads[i] ~= head then -- the next client often numbers its subscription alike
-        head = heads[i]
+      local own = heads[i] or make_head(heads, result, i, result.subject)
+      if own ~= head then -- the next client often numbers its subscription alike
+        head = own
         local line = head .. sizes
         local between = "\r\n" .. line
         pieces[1] = line
