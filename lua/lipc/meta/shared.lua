@@ -192,7 +192,7 @@ function Dict:update(key, fn, timeout) end
 ---@return integer? entries, string? message, string? code
 function Dict:count(timeout) end
 
---- Removes all, as one step. Mends a dictionary that was overwritten.
+--- Removes all, as one step. Mends a dictionary that was overwritten, but not one that is "ENOTRECOVERABLE".
 ---@param timeout? number seconds
 ---@return true? ok, string? message, string? code
 function Dict:clear(timeout) end
