@@ -181,6 +181,7 @@ chaos-run: all static steps $(PROBE) $(HOSTS)
 	@LUA_PATH='./lua/?.lua;./lua/?/init.lua;;' LUA_CPATH='./$(B)/lib/?.so;;' \
 	  $(LUA) spec/chaos/shared.lua $(CHAOS_KILLS) $(SEED)
 	@CHAOS=1 $(SPECS) plain spec/sync_steps_spec.lua
+	@export CHAOS_KILLS=$(CHAOS_KILLS); $(SPECS) plain --filter='each result comes once' spec/pool_faults_spec.lua
 
 fuzz: ## random input for the protocol's state machines (SECONDS=60, SEED=number, TARGET=name)
 	@$(DEPS) 'make fuzz' $(DEPS_DEMO)

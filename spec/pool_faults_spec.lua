@@ -23,11 +23,11 @@ local seed = tonumber(os.getenv "SEED") or os.time()
 
 describe("a worker that dies", function()
   local before
-  before_each(function() before = hoststate.take() end)
+  before_each(function() before = hoststate.before() end)
   after_each(function() assert.same({}, left(before, 10)) end)
 
   it("is replaced; its items are run again, each result comes once and in its place", function()
-    local kills = os.getenv "LIPC_SPEC_MODE" == "plain" and 150 or 20
+    local kills = tonumber(os.getenv "CHAOS_KILLS") or os.getenv "LIPC_SPEC_MODE" == "plain" and 150 or 20
     local pool <close> = ipc.pool { workers = 3, retry = 1000 }
     local random = math.random
     math.randomseed(seed)

@@ -28,7 +28,7 @@ local function double(x) return x * 2 end
 describe("pool:map", function()
   it("gives the results in the order of the items", function()
     local pool <close> = ipc.pool { workers = 3 }
-    local before = hoststate.take()
+    local before = hoststate.before()
     for _, n in ipairs { 0, 1, 2, 7, 1000, 50000 } do
       local r = assert(pool:map(double, numbers(n)))
       assert.equal(n, #r)
@@ -461,7 +461,7 @@ describe("a pool", function()
   end)
 
   it("is closed twice, killed, and collected", function()
-    local before = hoststate.take()
+    local before = hoststate.before()
     local pool = ipc.pool { workers = 2 }
     assert(pool:map(double, numbers(10)))
     assert.is_true(pool:close())
