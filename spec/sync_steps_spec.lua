@@ -66,7 +66,7 @@ describe("steps of sync", function()
   local function stopped(step, nth, what)
     local env = { LIPC_STEP = ("%s:%d"):format(step, nth) }
     for _, k in ipairs { "LUA_PATH", "PATH", "LIPC_SPEC_RUN" } do env[k] = os.getenv(k) end
-    env.LUA_CPATH = os.getenv("LUA_CPATH"):gsub("[^;]*/lib/%?%.so", os.getenv "PWD" .. "/build/steps/lib/?.so", 1)
+    env.LUA_CPATH = os.getenv "PWD" .. "/build/steps/lib/?.so;" .. os.getenv "LUA_CPATH"
     local p = assert(ipc.process.spawn { os.getenv "LUA", "spec/steps/sync.lua", name, what or "all", env = env,
       kill_on_close = true })
     local deadline = ipc.now() + 60
