@@ -131,13 +131,15 @@ end
 
 describe("lipc top", function()
   local broker, url, client
-  setup(function()
+  before_each(function() -- a broker each, which knows of no client of the test before
     broker = assert(ipc.broker.start { path = names.path ".sock", tcp = "127.0.0.1:0", insecure = true })
     url = broker:url()
+    client = assert(ipc.connect(url, { name = "a \27[2Jname" }))
   end)
-  teardown(function() broker:close() end)
-  before_each(function() client = assert(ipc.connect(url, { name = "a \27[2Jname" })) end)
-  after_each(function() client:close() end)
+  after_each(function()
+    client:close()
+    broker:close()
+  end)
 
   local function while_talking(process)
     assert(client:subscribe("talk.a", function() end))

@@ -114,7 +114,7 @@ describe("a worker that dies", function()
     local r, failed = pool:map(function(x)
       local f <close> = assert(io.open(path, "a"))
       f:setvbuf "no"
-      f:write(x, "\n")
+      f:write(x .. "\n") -- in one piece
       if x % 10 == 0 then ipc.process.run { "sh", "-c", "kill -KILL $PPID" } end
       return x
     end, numbers(50), { errors = "collect" })
