@@ -79,7 +79,8 @@ function admin.isolated(script, setup, prefix)
     unshare = not unshare and os.execute(words .. " true 2>/dev/null") and words or unshare or false
   end
   if not unshare then return nil end
-  local inside = "mount -t tmpfs -o mode=1777 none /dev/shm && unset XDG_RUNTIME_DIR && export LSAN_OPTIONS=detect_leaks=0\n"
+  local inside = "mount -t tmpfs -o mode=1777 none /dev/shm && d=/tmp/lipc-$(id -u) && "
+    .. "{ test ! -d $d || mount -t tmpfs -o mode=700 none $d; } && unset XDG_RUNTIME_DIR && export LSAN_OPTIONS=detect_leaks=0\n"
     .. (setup or "") .. "\n" .. (prefix or "") .. " " .. peer.command(script)
   local p = peer.sh(("%s sh -c %s 2>&1"):format(unshare, peer.quote(inside)))
   local out = p:read "a"
