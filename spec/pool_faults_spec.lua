@@ -3,21 +3,9 @@ local ipc = require "lipc"
 local hoststate = require "support.hoststate"
 local names = require "support.names"
 local programs = require "support.programs"
+local pools = require "support.pools"
 
--- What stays behind in this process; other names in the system are everybody's.
-local function left(before, patience)
-  local found = {}
-  for _, what in ipairs(patience and hoststate.settle(before, patience) or hoststate.diff(before, hoststate.take())) do
-    if not what:find "System V" then found[#found + 1] = what end
-  end
-  return found
-end
-
-local function numbers(n)
-  local list = {}
-  for i = 1, n do list[i] = i end
-  return list
-end
+local left, numbers = pools.left, pools.numbers
 
 local seed = tonumber(os.getenv "SEED") or os.time()
 

@@ -1,11 +1,8 @@
 -- Pools under a loop: only the coroutine that called waits, several share the workers, and may leave at any time.
 local ipc = require "lipc"
+local pools = require "support.pools"
 
-local function numbers(n)
-  local list = {}
-  for i = 1, n do list[i] = i end
-  return list
-end
+local numbers = pools.numbers
 
 local function slowly(x)
   ipc.sleep(0.01)

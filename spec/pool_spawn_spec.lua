@@ -2,12 +2,9 @@
 local ipc = require "lipc"
 local names = require "support.names"
 local programs = require "support.programs"
+local pools = require "support.pools"
 
-local function numbers(n)
-  local list = {}
-  for i = 1, n do list[i] = i end
-  return list
-end
+local numbers = pools.numbers
 
 describe("start = \"spawn\"", function()
   local dir, before
