@@ -1,5 +1,5 @@
--- Output of a run of the specs: a line for each file, the failures in full, and at the very end,
--- alone on its line, `N passed, N failed[, N skipped]`.  A skipped test is a failure when the
+-- Output of a run of the specs: a line for each file, the failures in full, these once more after the
+-- last file, and at the very end, alone on its line, `N passed, N failed[, N skipped]`.  A skipped test is a failure when the
 -- environment has CI=true.  -Xoutput verbose (make test V=1): a line for each test with its time.
 return function(options)
   local busted = require "busted"
@@ -23,17 +23,22 @@ return function(options)
     file[what] = file[what] + 1
   end
 
+  local failures = {}
+
   local function describe(kind, element, message, trace)
     local where = trace or element.trace
     local name = element.descriptor == "file" and element.name or handler.getFullName(element)
-    say("\n%s: %s\n", kind, name or "?")
+    local lines = { ("%s: %s"):format(kind, name or "?") }
     if where and where.short_src and (where.currentline or 0) > 0 then
-      say("  at %s:%d\n", where.short_src, where.currentline)
+      lines[#lines + 1] = ("at %s:%d"):format(where.short_src, where.currentline)
     end
-    say("  %s\n", (tostring(message or "no message"):gsub("\n", "\n  ")))
+    lines[#lines + 1] = tostring(message or "no message")
     if where and where.traceback and where.traceback ~= "" and kind == "error" then
-      say("  %s\n", (where.traceback:gsub("\n", "\n  ")))
+      lines[#lines + 1] = where.traceback
     end
+    local text = table.concat(lines, "\n"):gsub("\n", "\n  ")
+    say("\n%s\n", text)
+    if kind ~= "skipped" then failures[#failures + 1] = text end
   end
 
   busted.subscribe({ "suite", "start" }, function(_, run, runs, seed)
@@ -100,6 +105,7 @@ return function(options)
 
   busted.subscribe({ "exit" }, function()
     if total.passed + total.failed == 0 then total.failed = 1 end
+    if #failures > 0 then say("\nfailures:\n%s\n", table.concat(failures, "\n")) end
     say("\n%d passed, %d failed%s\n", total.passed, total.failed,
       total.skipped > 0 and (", %d skipped"):format(total.skipped) or "")
     -- with the state closed, so that finalisers run and leak detectors see the end
