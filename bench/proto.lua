@@ -68,7 +68,7 @@ local function floor(message, pattern)
   end
 end
 
-local function nothing() end
+local function nothing() return 0 end
 
 local function parse(module, message)
   local list = chunks_of(message)

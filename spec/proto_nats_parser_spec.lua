@@ -110,7 +110,7 @@ for role, is in pairs(ROLES) do
     -- Cost: allocation shows what is copied, and a counting string library what is looked at.
 
     local function sink()
-      return setmetatable({}, { __index = function () return function () end end })
+      return setmetatable({}, { __index = function () return function () return 0 end end })
     end
 
     local function cost_of(input_of, step)

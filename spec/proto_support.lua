@@ -13,7 +13,7 @@ end
 ---A handler that writes down every event as a line.
 function support.recorder()
   local events = {}
-  local handler = setmetatable({ events = events }, {
+  local handler = setmetatable({ events = events, run = function () return 0 end }, {
     __index = function (_, name)
       return function (_, ...)
         local parts = table.pack(...)

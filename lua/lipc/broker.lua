@@ -14,7 +14,8 @@ local nats_server = require "lipc.proto.nats_server"
 local options_reader = require "lipc.broker.options"
 local serve = require "lipc.broker.serve"
 
-local forks = require("lipc.core").wait().forks
+local core = require "lipc.core"
+local forks = core.wait().forks
 local now = ipc.now
 
 -- A publisher is paused when a subscriber has so much to read yet; less where max_pending is small.  Not less in general: what a
@@ -57,6 +58,7 @@ local function make_server(self, id)
   self.server = nats_server.new {
     authenticate = access.new(options),
     now = now,
+    records = core.records(),
     max_payload = options.max_payload,
     max_control_line = options.max_control_line,
     max_subscriptions = options.max_subscriptions,

@@ -24,6 +24,9 @@ local function_of = {
 
 local wait = core.wait()
 
+-- Of the core, but not for users.
+local internal = { wait = true, records = true }
+
 local ipc = {
   _VERSION = "lipc dev",
   setwaiter = wait.setwaiter,
@@ -38,7 +41,7 @@ return setmetatable(ipc, {
       value = t[function_of[name]][name]
     elseif in_lua[name] then
       value = require(in_lua[name])
-    elseif name ~= "wait" and core[name] then
+    elseif not internal[name] and core[name] then
       value = core[name]()
     end
     t[name] = value

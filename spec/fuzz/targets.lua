@@ -5,6 +5,9 @@ local nats_client_parser = require "lipc.proto.nats_client_parser"
 local nats_permissions = require "lipc.proto.nats_permissions"
 local nats_server = require "lipc.proto.nats_server"
 local nats_server_parser = require "lipc.proto.nats_server_parser"
+local records = require "lipc.proto.records"
+
+local core_records = require("lipc.core").records()
 
 -- Of what a parser may hold beyond the limits it was given: the operation and blanks, and what goes before a payload.
 local SLACK = 64
@@ -23,12 +26,20 @@ local function feed(object, input, how, random, each)
   end
 end
 
+-- Records as Lua and C take them.
+local function implementation()
+  return math.random(2) == 1 and records or core_records
+end
+
 local function recorder()
   local events, meta, handler = {}, {}, {}
   -- Several messages at a time are the same messages.
-  function handler.run(_, subject) return subject end
-  function handler:pub_run(subject, pieces, count, sizes)
-    for i = 2, 2 * count, 2 do self:pub(subject, nil, sizes .. pieces[i] .. "\r\n", #pieces[i]) end
+  function handler:run(subject, buffer, from, line, sizes, size)
+    local count = implementation().count(buffer, from, line, size, "\r\n")
+    local tails = implementation().rehead(buffer, from, count, #line, size + 2, sizes)
+    local width = #sizes + size + 2
+    for i = 0, count - 1 do self:pub(subject, nil, tails:sub(i * width + 1, (i + 1) * width), size) end
+    return count
   end
   function meta.__index(_, name)
     return function(_, ...)
@@ -77,6 +88,7 @@ local function play(input, how, random, kind)
   local server = nats_server.new {
     random = function() return 1 end, now = function() now = now + 1 return now end,
     max_control_line = kind.max_control_line, max_payload = kind.max_payload, max_pending = 1 << 20, max_subscriptions = 20,
+    records = implementation(),
     authenticate = kind.open and nil or function(_, options)
       return options.user == "u" and PERMISSIONS or options.auth_token == "t" or options.user == "w"
     end,

@@ -3,6 +3,7 @@
 -- what it is sent.    SPDX-License-Identifier: MIT
 
 local now = require("lipc").now
+local concat = table.concat
 local max = math.max
 local quote = require("lipc.broker.log").quote
 
@@ -78,30 +79,31 @@ end
 
 -- Writing
 
+-- Writes `bytes` bytes in one piece or several.
+local function write(self, bytes, ...)
+  self:count("bytes_out", bytes)
+  local session, trace = self.session, self.broker.log.trace
+  if trace then trace("%s - ->> [%s]", self, quote(concat { ... })) end
+  if self.broken then return session:wrote(bytes) end
+  local ok, message, code, written = self.socket:write(...)
+  if ok then
+    session:wrote(bytes)
+  elseif code == "ETIMEDOUT" then
+    session:wrote(written)
+    self.rest, self.offset = concat { ... }, written
+    self.writer = self.loop:wrap(self.write_rest, self)
+  else
+    session:wrote(bytes)
+    self:fail_write(message)
+  end
+end
+
 ---Writes what the session has to say, as much as goes without waiting.
 function Connection:flush()
   if self.rest or self.closed then return end
   local session = self.session
-  local data = session:take()
-  if data == "" then return end
-  self:count("bytes_out", #data)
-  local trace = self.broker.log.trace
-  if trace then trace("%s - ->> [%s]", self, quote(data)) end
-  if self.broken then
-    session:wrote(#data)
-    return
-  end
-  local ok, message, code, written = self.socket:write(data)
-  if ok then
-    session:wrote(#data)
-  elseif code == "ETIMEDOUT" then
-    session:wrote(written)
-    self.rest, self.offset = data, written
-    self.writer = self.loop:wrap(self.write_rest, self)
-  else
-    session:wrote(#data)
-    self:fail_write(message)
-  end
+  local bytes = session.pending -- none of which are taken already
+  if bytes > 0 then write(self, bytes, session:take_pieces()) end
 end
 
 ---The client takes nothing any more.  What it sent before may still be there to be read.
@@ -132,6 +134,7 @@ local function cut(self)
   if not last then
     self.broken = "write deadline"
     self.rest = nil
+    session:wrote(#rest - offset)
     session:cut()
     return self:wake()
   end

@@ -45,6 +45,7 @@ local OPERATION_SLACK = 32
 ---@field max_payload integer
 ---@field missing integer         bytes of the payload yet to come, 0 between messages
 ---@field held integer            bytes of an unfinished control line, or of an unfinished payload
+---@field ran? table              the line of the last run of messages, taken apart, while nothing else has come
 ---@field method? string          of the handler that gets the unfinished message, and its other arguments
 ---@field subject? string
 ---@field sid? string

@@ -3,7 +3,7 @@
 -- the match, and the tail, shared by all.
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
-local concat, sub = table.concat, string.sub
+local max, min, sub = math.max, math.min, string.sub
 
 ---@class lipc.proto.ServerSubscription: lipc.proto.Subscription
 ---@field sid string
@@ -204,35 +204,48 @@ local function run_of(server, subject)
   return result
 end
 
----Routes several messages, which become one piece for each subscriber.
+-- Bytes that a run of messages may take as one piece.
+local PIECE_BYTES = 65536
+
+---Routes several messages, which become one piece for each subscriber, or a few.
 ---@param server lipc.proto.Server
 ---@param from lipc.proto.Session
 ---@param skip lipc.proto.Session?
 ---@param result lipc.proto.Result  what run_of gave
----@param pieces string[]  the payloads at its even places
+---@param buffer string   the messages as they came are at `at`
+---@param at integer
 ---@param count integer
----@param sizes string  the end of every line
-local function route_run(server, from, skip, result, pieces, count, sizes)
+---@param line string     each has this line
+---@param sizes string    its end, "128\r\n"
+---@param size integer    bytes of each payload
+local function route_run(server, from, skip, result, buffer, at, count, line, sizes, size)
+  local rehead = server.records.rehead
   local delivered, heads = 0, heads_of(result, false)
+  local old, rest = #line, size + 2
   local head, piece
-  pieces[2 * count + 1] = "\r\n"
   for i = 1, result.n do
     local subscription = result[i]
     local to = subscription.session
     if to and to ~= skip then -- none: it was cut on the way
       delivered = delivered + count
-      local own = heads[i] or make_head(heads, result, i, result.subject)
-      if own ~= head then -- the next client often numbers its subscription alike
-        head = own
-        local line = head .. sizes
-        local between = "\r\n" .. line
-        pieces[1] = line
-        for k = 3, 2 * count, 2 do pieces[k] = between end
-        piece = concat(pieces, "", 1, 2 * count + 1)
-      end
       subscription.received = subscription.received + count
-      to:send_run(piece, count)
-      if to.pending > to.notice then to:lag(from) end
+      local own = heads[i] or make_head(heads, result, i, result.subject)
+      local most = PIECE_BYTES // (#own + #sizes + rest)
+      if most >= count then
+        if own ~= head then -- the next client often numbers its subscription alike
+          head, piece = own, rehead(buffer, at, count, old, rest, own .. sizes)
+        end
+        to:send_run(piece, count)
+        if to.pending > to.notice then to:lag(from) end
+      else
+        local done = 0
+        while done < count and not to.closing do
+          local some = min(max(most, 1), count - done)
+          to:send_run(rehead(buffer, at + done * (old + rest), some, old, rest, own .. sizes), some)
+          if to.pending > to.notice then to:lag(from) end
+          done = done + some
+        end
+      end
     end
   end
   result.hits = result.hits + count

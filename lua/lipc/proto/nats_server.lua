@@ -2,7 +2,8 @@
 -- A broker makes a server, a session per connection, feeds each what it read and writes what each has to say:
 --   session:feed(data)                  what was read
 --   server:take_dirty()                 the sessions that have something new to write since the last time
---   session:take() -> string            all of it, to be written in one go; session:wrote(n) when n bytes went
+--   session:take_pieces() -> string...  all of it, in one piece or a few, to be written in one go
+--   session:wrote(n)                    n bytes of what was taken went
 --   session.closing                     why the connection is to be closed once its output is written; nil while open
 --   session.paused                      not 0: stop reading from this client, a subscriber of its messages lags
 --   session:close(reason)               the connection is gone
@@ -10,6 +11,7 @@
 
 local json = require "lipc.proto.json"
 local nats_session = require "lipc.proto.nats_session"
+local records = require "lipc.proto.records"
 local router = require "lipc.proto.nats_router"
 local sublist = require "lipc.proto.sublist"
 
@@ -22,6 +24,7 @@ local INFO_ORDER = {
 ---@field info? table                  further members of INFO: server_id, server_name, host, port ...
 ---@field random? fun(n: integer): integer  from 1 to n; math.random when absent
 ---@field now? fun(): number           seconds, for permissions to answer that expire; absent: they do not
+---@field records? table              as records.lua, which is taken when absent
 ---@field authenticate? fun(session: lipc.proto.Session, options: table): lipc.proto.Permissions|boolean, string?
 ---  Asked at every CONNECT: true or what the client may do; false and a text, "Authorization Violation" when absent, refuses.
 ---  While it is there, a client must send CONNECT first.
@@ -61,6 +64,7 @@ local DEFAULTS = {
   max_subscription_memory = 64 << 20,
   high_water = 4 << 20,
   max_pending = 64 << 20,
+  records = records,
   random = math.random,
   now = function () return 0 end,
 }

@@ -2,44 +2,33 @@
 -- Events, as methods of the handler (a reply or queue that is absent is nil):
 --   connect(json)  sub(subject, queue, sid)  unsub(sid, max)  ping()  pong()  fail(text)
 --   pub(subject, reply, tail, size)  hpub(subject, reply, tail, size, header_size)
---   run(subject) -> route, or nil       pub_run(route, pieces, count, sizes)
+--   run(subject, buffer, from, line, sizes, size) -> count
 -- `tail` is what follows "MSG subject sid " in the message to a subscriber: reply, size, line end, payload, line end.  It is
 -- one piece of the receive buffer, so that routing copies a payload once, however many subscribers there are.
--- A publisher that sends message after message with one and the same line is served faster: when run() says that what is
--- published to the subject may go several at a time, pub_run gets RUN of them at once.  Of the pieces the odd ones are its to
--- overwrite, the even ones are the payloads; sizes is the end of their line, "128\r\n".
+-- A publisher that sends message after message with one and the same line is served faster: run() may take as many messages
+-- of the buffer as have it, and says how many these were.  They begin at `from`, each `line`, `size` bytes and a line end;
+-- sizes is the end of the line, "128\r\n".
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
 local parser = require "lipc.proto.nats_parser"
 
 local parse_size, split_args = parser.parse_size, parser.split_args
 local PARSER_ERROR = parser.PARSER_ERROR
-local byte, find, sub, unpack = string.byte, string.find, string.sub, string.unpack
+local byte, find, sub, unpack = string.byte, string.find, string.sub, table.unpack
 local tonumber = tonumber
 
-local CR, LF = 13, 10
+local CR, LF, H = 13, 10, 72
 
 -- The usual forms; every other goes to Parser:control, which understands them all and says what is wrong.
 local PUB = "^PUB (%S+) ()(%d+)\r\n"
 local PUB_REPLY = "^PUB (%S+) ()(%S+) (%d+)\r\n"
+local HPUB = "^HPUB (%S+) ()(%d+) (%d+)\r\n"
+local HPUB_REPLY = "^HPUB (%S+) ()(%S+) (%d+) (%d+)\r\n"
 -- What such a line has beside its arguments, less one.
 local PUB_EXTRA = #"PUB " + #"\r\n" - 1
 
--- Messages of a run, and how many must have had the same line before one is looked for.
-local RUN, STREAK = 32, 8
-
--- Takes a run whose line, with the line end before it, begins at `from`: one call cuts all of it.  Lines and line ends are
--- compared, so that what is no such run is left alone.
----@return string[]? pieces
-local function cut_run(buffer, from, between, format, last)
-  local cr, lf = byte(buffer, last - 1, last)
-  if cr ~= CR or lf ~= LF then return nil end
-  local pieces = { unpack(format, buffer, from) }
-  for i = 1, 2 * RUN, 2 do
-    if pieces[i] ~= between then return nil end
-  end
-  return pieces
-end
+-- So many messages must have had the same line before a run is looked for.
+local STREAK = 8
 
 ---@param self lipc.proto.Parser
 local function scan(self, buffer, from)
@@ -49,59 +38,70 @@ local function scan(self, buffer, from)
   -- A line that came twice in a row is likely to come again: comparing it is cheaper than taking it apart.
   local line, width, line_tail, line_subject, line_size = nil, 0, 0, nil, 0
   local last_subject, last_digits
-  local streak, between, format = 0, nil, nil
+  local streak, ran = 0, self.ran
+  if ran then -- the end of the last buffer may have cut it
+    line, width, line_tail, line_subject, line_size = unpack(ran, 1, 5)
+    streak = STREAK - 1
+  end
   while from and from <= length and not self.stopped do
     local last = from + width + line_size + 1
     if line and last <= length and sub(buffer, from, from + width - 1) == line then
-      local cr, lf = byte(buffer, last - 1, last)
-      if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
-      handler:pub(line_subject, nil, sub(buffer, from + line_tail, last), line_size)
-      from = last + 1
       streak = streak + 1
-      while streak >= STREAK do
-        last = from - 1 + RUN * (width + line_size + 2)
-        local route = last <= length and handler:run(line_subject)
-        if route and not format then
-          between = "\r\n" .. line
-          format = ("c%dc%d"):format(#between, line_size):rep(RUN)
-        end
-        local pieces = route and cut_run(buffer, from - 2, between, format, last)
-        if pieces then
-          handler:pub_run(route, pieces, RUN, sub(line, line_tail + 1))
-          from = last + 1
-          if self.stopped then return end
-        else
-          streak = 0
-        end
+      local count = 0
+      if streak == STREAK then
+        streak = 0
+        count = handler:run(line_subject, buffer, from, line, sub(line, line_tail + 1), line_size)
+      end
+      if count > 0 then
+        from = from + count * (width + line_size + 2)
+        ran = ran or { line, width, line_tail, line_subject, line_size }
+      else
+        local cr, lf = byte(buffer, last - 1, last)
+        if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
+        handler:pub(line_subject, nil, sub(buffer, from + line_tail, last), line_size)
+        from = last + 1
       end
     else
       local start, stop, subject, tail, digits = find(buffer, PUB, from)
-      local reply
-      if not start then
+      local reply, header_digits
+      if not start and byte(buffer, from) ~= H then
         start, stop, subject, tail, reply, digits = find(buffer, PUB_REPLY, from)
+      elseif not start then
+        start, stop, subject, tail, header_digits, digits = find(buffer, HPUB, from)
+        if not start then
+          start, stop, subject, tail, reply, header_digits, digits = find(buffer, HPUB_REPLY, from)
+        end
       end
       local size = start and tonumber(digits)
       last = size and stop + size + 2
-      if size and size <= max_payload and last <= length and stop - start <= longest and #digits <= 9 then
+      if size and size <= max_payload and last <= length and stop - start <= longest and #digits <= 9
+        and (not header_digits or #header_digits <= 9 and tonumber(header_digits) <= size) then
         local cr, lf = byte(buffer, last - 1, last)
         if cr ~= CR or lf ~= LF then return self:fail(parser.UNKNOWN_OPERATION) end
-        if subject == last_subject and digits == last_digits and not reply then
+        if header_digits then
+          line, width, line_size, last_subject = nil, 0, 0, nil
+        elseif subject == last_subject and digits == last_digits and not reply then
           line, width, line_tail = sub(buffer, start, stop), stop - start + 1, tail - start
           line_subject, line_size = subject, size
-          format = nil
         else
           line, width, line_size = nil, 0, 0
           last_subject, last_digits = not reply and subject, digits
         end
-        streak = 0
-        handler:pub(subject, reply, sub(buffer, tail, last), size)
+        streak, ran = 0, nil
+        if header_digits then
+          handler:hpub(subject, reply, sub(buffer, tail, last), size, tonumber(header_digits))
+        else
+          handler:pub(subject, reply, sub(buffer, tail, last), size)
+        end
         from = last + 1
       else
         line, width, line_size, last_subject = nil, 0, 0, nil
         from = self:control(buffer, from)
+        if from then ran = nil end
       end
     end
   end
+  self.ran = ran
 end
 
 ---@param self lipc.proto.Parser

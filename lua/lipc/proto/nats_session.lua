@@ -7,11 +7,11 @@
 local go_quote = require "lipc.proto.go_quote"
 local json = require "lipc.proto.json"
 local nats_server_parser = require "lipc.proto.nats_server_parser"
+local output = require "lipc.proto.nats_output"
 local parser = require "lipc.proto.nats_parser"
 local router = require "lipc.proto.nats_router"
 local subject_rules = require "lipc.proto.subject"
 
-local concat = table.concat
 local route, run_of, route_run = router.route, router.run_of, router.route_run
 local is_subject, is_pattern = subject_rules.is_subject, subject_rules.is_pattern
 
@@ -29,9 +29,6 @@ local PIECE_MEMORY = 16
 -- Replies that a client may still be allowed to send; the older ones are forgotten beyond that.
 local MOST_REPLIES = 4096
 
--- Above so many pieces the output list is not worth keeping for the next turn.
-local REUSABLE_PIECES = 4096
-
 -- The members of CONNECT that mean something, and their types.
 local CONNECT_TYPES = {
   verbose = "boolean", pedantic = "boolean", tls_required = "boolean", echo = "boolean", headers = "boolean",
@@ -43,15 +40,12 @@ local CONNECT_TYPES = {
 ---@field id integer
 ---@field peer table             what Server:session was given
 ---@field options table          what CONNECT said
----@field pending integer        bytes taken or to be taken and not yet written
----@field paused integer         not 0: a subscriber of this client's messages lags, stop reading from it
 ---@field closing? string        why the connection is to be closed
 ---@field pings_out integer      PINGs without an answer
 ---@field waiting? boolean        CONNECT has not been accepted yet, and must be
----@field package out string[]
----@field package count integer
 local Session = {}
 Session.__index = Session
+for name, method in pairs(output) do Session[name] = method end
 
 local await_connect, choose_path, identify
 
@@ -100,30 +94,6 @@ function Session:feed(data)
   return open and not self.closing
 end
 
----Takes everything that is to be written.
----@return string
-function Session:take()
-  local out, count = self.out, self.count
-  local data = count == 1 and out[1] or concat(out, "", 1, count)
-  if count > REUSABLE_PIECES then
-    self.out = {}
-  else
-    for i = 1, count do
-      out[i] = nil
-    end
-  end
-  self.count = 0
-  self.taken = self.taken + count
-  return data
-end
-
----Reports that so many of the bytes taken were written.
----@param bytes integer
-function Session:wrote(bytes)
-  self.pending = self.pending - bytes
-  if self.holds and self.pending <= self.server.low_water then self:release() end
-end
-
 ---Asks the client whether it is alive; its answer sets pings_out to 0.
 function Session:send_ping()
   if self.closing then return end
@@ -156,87 +126,9 @@ function Session:fail(text)
   self:close(text)
 end
 
--- Output
-
----@param piece string
----@param more? string
-function Session:send(piece, more)
-  local out, count = self.out, self.count
-  if count == 0 then self:mark() end
-  out[count + 1] = piece
-  self.pending = self.pending + #piece
-  if more then
-    out[count + 2] = more
-    self.pending = self.pending + #more
-    count = count + 1
-  else
-    self.lines = self.lines + 1
-  end
-  self.count = count + 1
-end
-
----Several messages in one piece.
----@param piece string
----@param messages integer
-function Session:send_run(piece, messages)
-  local count = self.count
-  if count == 0 then self:mark() end
-  self.out[count + 1] = piece
-  self.count = count + 1
-  self.lines = self.lines + 1 - 2 * messages -- whoever counts messages counts two pieces for each
-  self.pending = self.pending + #piece
-end
-
----Tells the server that there is something to write.
-function Session:mark()
-  if self.marked then return end
-  self.marked = true
-  local server = self.server
-  server.dirty_count = server.dirty_count + 1
-  server.dirty[server.dirty_count] = self
-end
-
 ---@package
 function Session:error(text)
   self:send("-ERR '" .. text .. "'\r\n")
-end
-
----Called when more is pending than the client should let grow: its publisher is paused, and a client that lags too far is cut.
----A session is never paused for its own sake: it could not read what it waits for.
----@param publisher? lipc.proto.Session
-function Session:lag(publisher)
-  if self.closing then return end
-  if self.pending > self.server.max_pending then return self:cut() end
-  if not publisher or publisher == self then return end
-  local holds = self.holds
-  if not holds then
-    holds = setmetatable({}, { __mode = "k" })
-    self.holds = holds
-  end
-  if holds[publisher] then return end
-  holds[publisher] = true
-  publisher.paused = publisher.paused + 1
-end
-
----Ends the session because its client does not take what it is sent: of that it gets no more, but the reason.
-function Session:cut()
-  if self.closing then return end
-  for i = 1, self.count do
-    self.pending = self.pending - #self.out[i]
-  end
-  self.out, self.count = {}, 0
-  self:fail "Slow Consumer"
-end
-
----@package
-function Session:release()
-  local holds = self.holds
-  if not holds then return end
-  self.holds = nil
-  for publisher in pairs(holds) do
-    publisher.paused = publisher.paused - 1
-    if publisher.paused == 0 and not publisher.closing then self.server.on_resume(publisher) end
-  end
 end
 
 -- CONNECT
@@ -373,15 +265,14 @@ function Session:hpub(subject, reply, tail, size, header_size)
   return self:pub(subject, reply, tail, size, header_size > 0 and header_size or nil)
 end
 
----Whether what is published to this subject may come several messages at a time.
+---Takes several messages with one line, if what is published to their subject may go several at a time.
 ---@package
-function Session:run(subject)
-  return not rawget(self, "pub") and run_of(self.server, subject) or nil
-end
-
----@package
-function Session:pub_run(result, pieces, count, sizes)
-  route_run(self.server, self, self.skip, result, pieces, count, sizes)
+function Session:run(subject, buffer, from, line, sizes, size)
+  local server = self.server
+  local result = not rawget(self, "pub") and run_of(server, subject)
+  local count = result and server.records.count(buffer, from, line, size, "\r\n") or 0
+  if count > 0 then route_run(server, self, self.skip, result, buffer, from, count, line, sizes, size) end
+  return count
 end
 
 -- The client's own subscription that a reply to it finds.
