@@ -230,6 +230,19 @@ describe("broker configuration", function()
       assert.has_error(function() broker:reload { pass = "x" } end,
         "bad argument #2 to 'reload' (option 'pass' without 'user')")
     end)
+
+    it("refuses a name without a password, which would let in whoever says the name", function()
+      for reason, options in pairs {
+        ["option 'user' without 'pass'"] = { user = "x" },
+        ["option 'pass': string that is not empty expected"] = { user = "x", pass = "" },
+        ["option 'token': string that is not empty expected"] = { token = "" },
+      } do
+        options.tcp = "127.0.0.1:0"
+        assert.has_error(function() ipc.broker.new(options) end, ("bad argument #1 to 'new' (%s)"):format(reason))
+      end
+      local broker <close> = ipc.broker.new { path = path ".sock", user = "x", pass = "y" }
+      assert.equal(broker, broker:reload { pass = "z" }) -- the other half is known
+    end)
   end)
 
   describe("listen", function()

@@ -137,6 +137,7 @@ describe("lipc broker", function()
       { { "-p", "x" }, "port expected, got 'x'" },
       { { "--unix", "rel" }, "option '--unix': absolute path expected" },
       { { "--pass", "x" }, "option 'pass' without 'user'" },
+      { { "--user", "x" }, "option 'user' without 'pass'" },
       { { "--listen", "http://x" }, "option 'listen': http://x: unknown scheme 'http'" },
       { { "--frobnicate" }, "unknown option '--frobnicate'" },
     } do

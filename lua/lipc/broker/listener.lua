@@ -84,7 +84,7 @@ end
 function listener.url(self, options)
   if self.kind == "unix" then return listener.address(self) end
   local login = options.token and escape(options.token) .. "@"
-    or options.user and escape(options.user) .. ":" .. escape(options.pass or "") .. "@" or ""
+    or options.user and escape(options.user) .. ":" .. escape(options.pass) .. "@" or ""
   return "nats://" .. login .. listener.address(self)
 end
 

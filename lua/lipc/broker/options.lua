@@ -8,7 +8,7 @@ local DEFAULT_PORT = 4222
 
 local TYPES = {
   config = "text", listen = "listen", path = "path", mode = "integer", tcp = "tcp", host = "string", port = "port",
-  insecure = "boolean", token = "text", user = "text", pass = "string", users = "users", default_permissions = "permissions",
+  insecure = "boolean", token = "text", user = "text", pass = "text", users = "users", default_permissions = "permissions",
   name = "string", connect_urls = "texts", max_payload = "size", max_connections = "size", max_control_line = "size",
   max_pending = "size", max_subscriptions = "size", max_subscription_tokens = "size", ping_interval = "seconds",
   ping_max = "size", write_deadline = "seconds", auth_timeout = "seconds", pid_file = "text", log = "log",
@@ -48,7 +48,7 @@ end
 
 -- Every kind of value: whether it is one, and what is said where it is not.
 local KINDS = {
-  text = { is_text, "string expected" },
+  text = { is_text, "string that is not empty expected" },
   texts = { are_texts, "list of strings expected" },
   string = { function (value) return type(value) == "string" end, "string expected" },
   boolean = { function (value) return type(value) == "boolean" end, "boolean expected" },
@@ -142,6 +142,7 @@ local function complete(given)
   options.places, problem = find_places(options)
   if problem then return nil, problem end
   if options.pass and not options.user then return nil, "option 'pass' without 'user'" end
+  if options.user and not options.pass then return nil, "option 'user' without 'pass'" end
   if options.log == nil and (options.debug or options.trace) then options.log = true end
   return options
 end
