@@ -250,5 +250,14 @@ describe("lipc", function()
     status, _, err = cli.run { "sub", "no", "-s", url }
     assert.equal(1, status)
     assert.matches('^lipc sub: .*Permissions Violation for Subscription to "no"\n$', err)
+    status, _, err = cli.run { "reply", "no", "x", "-v", "-s", url }
+    assert.equal(1, status)
+    assert.matches('^lipc reply: .*Permissions Violation for Subscription to "no"\n$', err)
+    status, _, err = cli.run { "request", "ok", "x", "-s", url }
+    assert.equal(1, status)
+    assert.matches('^lipc request: ok: Permissions Violation for Subscription to "_INBOX%..*", so that no answer can come\n$', err)
+    status, _, err = cli.run { "top", "--once", "-s", url }
+    assert.equal(1, status)
+    assert.matches('^lipc top: .*: Permissions Violation for ', err)
   end)
 end)

@@ -148,6 +148,7 @@ function Client:subscribe(subject, options, fn)
   inner, message, code = self.proto:subscribe(subject, options.queue, receive, options.max)
   if not inner then return fail("subscribe", subject, message, code) end
   sub.inner = inner
+  if not fn then inner.refused = function (...) subscription.gap(sub, ...) end end
   self.subscriptions[sub] = true
   if fn then
     self.functions = self.functions + 1

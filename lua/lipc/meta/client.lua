@@ -103,7 +103,7 @@ function Client:subscribe(subject, opts, fn) end
 ---@param subject string
 ---@param data string|number
 ---@param timeout? number|lipc.client.request.options seconds
----@return lipc.message? answer, string? message, string? code "ENORESPONDERS" nobody is subscribed to this, "ETIMEDOUT", and those of publish
+---@return lipc.message? answer, string? message, string? code "ENORESPONDERS" nobody is subscribed to this, "EPERM" the server does not let this user ask, or hear the answer (`_INBOX.>`), "ETIMEDOUT", and those of publish
 function Client:request(subject, data, timeout) end
 
 ---@class lipc.client.request.options
@@ -227,7 +227,7 @@ local Subscription = {}
 
 --- The next message. Only for a subscription without a function.
 ---@param timeout? number seconds
----@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "ECONNRESET" the connection was lost and messages may be missing here, said once for each loss: the next call goes on; "ENOBUFS" likewise, they were dropped at the limits of the subscription; "EOF" the subscription has ended; "ECANCELED", or what ended it ("ECONNRESET" again and again), the client has
+---@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "ECONNRESET" the connection was lost and messages may be missing here, said once for each loss: the next call goes on; "ENOBUFS" likewise, they were dropped at the limits of the subscription; "EPERM" likewise, the server has refused the subscription; "EOF" the subscription has ended; "ECANCELED", or what ended it ("ECONNRESET" again and again), the client has
 function Subscription:next(timeout) end
 
 --- An iterator over `next(timeout)`: nil at the end; a timeout or an error raises, also a lost connection (the iterator can be
@@ -269,7 +269,7 @@ function Subscription:pending() end
 local Answers = {}
 
 --- The next answer.
----@return lipc.message? answer, string? message, string? code "EOF" there were `max`, "ETIMEDOUT" timeout or stall, "ENORESPONDERS" nobody is subscribed, "ECANCELED", or why the client has ended
+---@return lipc.message? answer, string? message, string? code "EOF" there were `max`, "ETIMEDOUT" timeout or stall, "ENORESPONDERS" nobody is subscribed, "EPERM" as with request, "ECANCELED", or why the client has ended
 function Answers:next() end
 
 --- Wants no more of them.
