@@ -278,10 +278,20 @@ describe("broker configuration", function()
       assert.is_nil((os.rename(socket, socket)))
     end)
 
+    it("says that a path is too long", function()
+      local long = "/" .. ("x"):rep(200)
+      for _, listen in ipairs { ipc.broker.start, function(...) return ipc.broker.new(...):listen() end } do
+        local none, message, code = listen { path = long }
+        assert.same({ nil, "ENAMETOOLONG" }, { none, code })
+        assert.matches("socket%.listen /x+: 201 bytes, but a socket address holds 107$", message)
+      end
+    end)
+
     it("names what is wrong", function()
       for listen, reason in pairs {
         ["unix://x"] = "an absolute path is needed: unix:///path", ["http://x"] = "unknown scheme 'http'",
-        ["tcp://x:70000"] = "no such port", ["tcp://u@x:1"] = "no such port",
+        ["tcp://x:70000"] = "no such port",
+        ["/x"] = "a path is written unix:///path", ["unix:/x"] = "a path is written unix:///path", ["tcp://u@x:1"] = "no such port",
       } do
         assert.has_error(function() ipc.broker.new { listen = listen } end,
           ("bad argument #1 to 'new' (option 'listen': %s: %s)"):format(listen, reason))

@@ -73,12 +73,28 @@ describe("client", function()
       assert.is_true(loop:run())
     end)
 
+    it("says that a path is too long, in a loop and out of it", function()
+      local url = "unix:///" .. ("x"):rep(200)
+      local function try()
+        local none, message, code = ipc.connect(url)
+        assert.same({ nil, "ENAMETOOLONG" }, { none, code })
+        assert.equal(("connect %s: 201 bytes, but a socket address holds 107"):format(url), message)
+      end
+      try()
+      local loop <close> = assert(ipc.loop.new())
+      loop:wrap(try)
+      assert.is_true(loop:run())
+    end)
+
     it("reports misuse by name", function()
       assert.has_error(function() ipc.connect(1) end, "bad argument #1 to 'connect' (URL expected, got number)")
       assert.has_error(function() ipc.connect "http://x" end, "bad argument #1 to 'connect' (unknown scheme 'http')")
       assert.has_error(function() ipc.connect "nats://x:99999" end, "bad argument #1 to 'connect' (no such port)")
       assert.has_error(function() ipc.connect "unix://x" end,
         "bad argument #1 to 'connect' (an absolute path is needed: unix:///path)")
+      for _, path in ipairs { "/tmp/x.sock", "unix:/tmp/x.sock", "unix:x.sock", "nats://x,/y" } do
+        assert.has_error(function() ipc.connect(path) end, "bad argument #1 to 'connect' (a path is written unix:///path)")
+      end
       assert.has_error(function() ipc.connect("nats://x", { foo = 1 }) end,
         "bad argument #2 to 'connect' (unknown option 'foo')")
       assert.has_error(function() ipc.connect("nats://x", { timeout = "1" }) end,

@@ -90,7 +90,10 @@ function Broker:listen()
   self.listeners = list
   make_server(self, id)
   self.log.notice("Starting lipc broker%s", self.options.name and " " .. self.options.name or "")
-  for _, one in ipairs(list) do self.log.notice("Listening for client connections on %s", listener.address(one)) end
+  for _, one in ipairs(list) do
+    self.log.notice("Listening for client connections on %s", listener.address(one))
+    if one.token_file then self.log.notice("Clients there need the token in %s", one.token_file) end
+  end
   self.log.notice "Server is ready"
   return self
 end

@@ -84,7 +84,10 @@ end
 
 local function place(url)
   local scheme, rest = url:match "^(%a[%w+.-]*)://(.*)$"
-  if not scheme then return tcp_place(url) end
+  if not scheme then
+    if url:find "^/" or url:lower():find "^unix:" then return nil, "a path is written unix:///path" end
+    return tcp_place(url)
+  end
   scheme = scheme:lower()
   if scheme == "tcp" or scheme == "nats" then return tcp_place((rest:gsub("/$", ""))) end
   if scheme ~= "unix" then return nil, "unknown scheme '" .. scheme .. "'" end

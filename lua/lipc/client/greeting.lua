@@ -64,6 +64,15 @@ local function greet(self, socket, server, deadline)
   return true
 end
 
+local function open_unix(path, left)
+  local called, socket, message, code = pcall(ipc.socket.connect, { path = path, sndbuf = SEND_BUFFER, timeout = left })
+  if called then return socket, message, code end
+  -- the length that a path may have is the system's
+  local problem = tostring(socket):match "option 'path': (.*)%)$"
+  if not problem then error(socket, 0) end
+  return nil, problem, "ENAMETOOLONG"
+end
+
 ---Tries one server.
 ---@return true? ok, string? message, string? code
 local function try(self, server, deadline)
@@ -75,7 +84,7 @@ local function try(self, server, deadline)
   local left = math.max(0, deadline - now())
   local socket, message, code
   if server.path then
-    socket, message, code = ipc.socket.connect { path = server.path, sndbuf = SEND_BUFFER, timeout = left }
+    socket, message, code = open_unix(server.path, left)
   else
     socket, message, code = ipc.socket.connect { host = server.host, port = server.port, nodelay = true, timeout = left }
   end
