@@ -224,11 +224,11 @@ describe("broker configuration", function()
     it("refuses what cannot change", function()
       local broker <close> = ipc.broker.new { path = path ".sock" }
       assert.has_error(function() broker:reload { path = "/x" } end,
-        "bad argument #2 to 'reload' (option 'path' cannot change while it runs)")
-      assert.has_error(function() broker:reload { foo = 1 } end, "bad argument #2 to 'reload' (unknown option 'foo')")
-      assert.has_error(function() broker:reload(1) end, "bad argument #2 to 'reload' (table expected, got number)")
+        "bad argument #1 to 'reload' (option 'path' cannot change while it runs)")
+      assert.has_error(function() broker:reload { foo = 1 } end, "bad argument #1 to 'reload' (unknown option 'foo')")
+      assert.has_error(function() broker:reload(1) end, "bad argument #1 to 'reload' (table expected, got number)")
       assert.has_error(function() broker:reload { pass = "x" } end,
-        "bad argument #2 to 'reload' (option 'pass' without 'user')")
+        "bad argument #1 to 'reload' (option 'pass' without 'user')")
     end)
 
     it("refuses a name without a password, which would let in whoever says the name", function()

@@ -240,7 +240,7 @@ describe("client", function()
     local sub = assert(c:subscribe "a")
     assert.equal(sub, sub:settimeout(0.01))
     assert.equal("ETIMEDOUT", (select(3, sub:next())))
-    assert.has_error(function() sub:settimeout(-1) end, "bad argument #2 to 'settimeout' (timeout in seconds expected)")
+    assert.has_error(function() sub:settimeout(-1) end, "bad argument #1 to 'settimeout' (timeout in seconds expected)")
     do
       local inside <close> = sub
       c:publish("a", "x")

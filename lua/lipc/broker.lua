@@ -167,7 +167,7 @@ function Broker:wrap(loop)
   check(self, "wrap")
   local mt = type(loop) == "table" and getmetatable(loop)
   if not mt or mt.__name ~= "lipc.loop" then
-    error(("bad argument #2 to 'wrap' (lipc.loop expected, got %s)"):format(type(loop)), 2)
+    error(("bad argument #1 to 'wrap' (lipc.loop expected, got %s)"):format(type(loop)), 2)
   end
   if self.loop then error("bad argument #1 to 'wrap' (broker runs already)", 2) end
   local ok, message, code = self:listen()

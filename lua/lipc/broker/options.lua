@@ -223,18 +223,18 @@ function options.reread(old, given, name)
   for key, value in pairs(old.given) do source[key] = value end
   if given ~= nil then
     if type(given) ~= "table" then
-      error(("bad argument #2 to '%s' (table expected, got %s)"):format(name, type(given)), 3)
+      error(("bad argument #1 to '%s' (table expected, got %s)"):format(name, type(given)), 3)
     end
     for key, value in pairs(given) do source[key] = value end
     local ok, problem = check(source)
     for key in pairs(given) do
       if ok and not RELOADABLE[key] then problem = ("option '%s' cannot change while it runs"):format(key) end
     end
-    if problem then error(("bad argument #2 to '%s' (%s)"):format(name, problem), 3) end
+    if problem then error(("bad argument #1 to '%s' (%s)"):format(name, problem), 3) end
   end
   local fresh, message, code = options.load(source, name)
   if not fresh then
-    if not code then error(("bad argument #2 to '%s' (%s)"):format(name, message), 3) end
+    if not code then error(("bad argument #1 to '%s' (%s)"):format(name, message), 3) end
     return nil, message, code
   end
   local result = {}

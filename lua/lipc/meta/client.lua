@@ -115,7 +115,7 @@ function Client:request(subject, data, timeout) end
 --- it too.
 ---@param subject string
 ---@param data string|number
----@param opts? lipc.client.requestmany.options
+---@param opts? number|lipc.client.requestmany.options seconds for all answers, or
 ---@return lipc.answers? answers, string? message, string? code those of publish
 function Client:requestmany(subject, data, opts) end
 

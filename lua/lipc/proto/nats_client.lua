@@ -262,7 +262,7 @@ function Client:publish(subject, data, reply, header)
   end
   if self.state == "closed" then return nil, "closed", "ECONNRESET" end
   local size, max = #data + (header and #header or 0), self.server_info.max_payload
-  if max and size > max then return nil, "larger than the server's max_payload", "EMSGSIZE" end
+  if max and size > max then return nil, ("%d bytes, the server's max_payload is %d"):format(size, max), "EMSGSIZE" end
   if reply or header then return self:publish_more(subject, data, reply, header) end
 
   local out, count = self.out, self.count
@@ -312,7 +312,7 @@ end
 function Client:subscribe(subject, queue, callback, max)
   local good, reason = is_pattern(subject)
   if not good then return nil, reason, "EINVAL" end
-  if queue and (queue == "" or queue:find "[ \t\r\n]") then return nil, "a queue's name has no blanks", "EINVAL" end
+  if queue and (queue == "" or queue:find "[ \t\r\n]") then return nil, "a queue's name has no blanks and is not empty", "EINVAL" end
   if self.state == "closed" then return nil, "closed", "ECONNRESET" end
   self.last_sid = self.last_sid + 1
   local subscription = {
