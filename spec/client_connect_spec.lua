@@ -65,6 +65,7 @@ describe("client", function()
           local c, message, code = ipc.connect("unix://" .. path, { timeout = SECONDS })
           assert.is_nil(c)
           assert.equal(expected, code, message)
+          assert.equal(expected == "EPROTO", message:find(" (is that a NATS server?)", 1, true) ~= nil, message)
         end
         local c, _, code = ipc.connect("unix://" .. path, { timeout = 0.02 })
         assert.is_nil(c)

@@ -171,8 +171,10 @@ function Client:flush(timeout)
     return fail("flush", self.server.name, why == "ETIMEDOUT" and "timed out" or self.close_message or "closed", why)
   end
   local message, code = self.async_message, self.async_code
-  if not message and self.doubt then
-    message, code = "connection lost, what was published before may be lost", "ECONNRESET"
+  local lost = message and message:match "^connection lost: (.*)$"
+  if self.doubt and (lost or not message) then
+    message = "connection lost, what was published before may be lost" .. (lost and " (" .. lost .. ")" or "")
+    code = code or "ECONNRESET"
   end
   self.async_message, self.async_code, self.doubt = nil, nil, nil
   if message then return fail("flush", self.server.name, message, code) end

@@ -55,7 +55,8 @@ local function run(arguments, message)
   if result and result.ok then return result.stdout end
   local output = (result or partial or {}).stdout or ""
   local status = result and result.status
-  problem = status and "the command ended with " .. tostring(status) or problem
+  if status then problem = "the command ended with " .. tostring(status) end
+  if code == "ETIMEDOUT" then problem = "the command took longer than it may" end
   return output, {
     ["Nats-Service-Error"] = problem:gsub("[\r\n]+", " "), ["Nats-Service-Error-Code"] = status and status.code or code,
   }

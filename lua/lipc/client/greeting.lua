@@ -48,7 +48,11 @@ local function greet(self, socket, server, deadline)
     end
     if self.proto ~= proto or proto.state == "closed" then return nil, "closed", "ECANCELED" end
     local open = proto:feed(data)
-    if not open then return nil, server.name .. ": " .. tostring(proto.failure), proto.failure_code or "EPROTO" end
+    if not open then
+      local code = proto.failure_code or "EPROTO"
+      local hint = code == "EPROTO" and " (is that a NATS server?)" or ""
+      return nil, server.name .. ": " .. tostring(proto.failure) .. hint, code
+    end
     if proto.server_info.tls_required then return nil, server.name .. ": the server wants TLS", "ENOTSUP" end
     if proto.state ~= "ready" then
       local greeting = proto:take()

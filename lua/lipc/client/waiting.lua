@@ -68,11 +68,11 @@ function Client:_status(status, detail, code)
   if self.status_handler then self:_call(self.status_handler, status, detail, code) end
 end
 
--- Something went wrong that no call can report.
-function Client:_report(message, code)
+-- Something went wrong that no call can report; the next flush has no status beside it and says what it was about.
+function Client:_report(message, code, about)
   local handler = self.error_handler
   if not handler then
-    self.async_message, self.async_code = message, code
+    self.async_message, self.async_code = about and about .. ": " .. message or message, code
     warn("lipc.client ", self.server and self.server.name or "", ": ", message)
     return
   end
