@@ -220,6 +220,11 @@ function Client:drain(timeout)
   if ok and not self:_handed_out(subs, deadline) then
     ok, message, code = fail("drain", self.server.name, "timed out", "ETIMEDOUT")
   end
+  -- Called by one of these functions: it gets the rest when it returns, and the last one closes.
+  if ok and self:_inside(subs) then
+    self.close_after = subs
+    return true
+  end
   local closed, close_message, close_code = self:close()
   if not ok then return nil, message, code end
   return closed, close_message, close_code

@@ -180,6 +180,13 @@ function subscription.dispatch(self)
     end
   end
   self.calling = false
+  local draining = client.close_after
+  if not draining then return end
+  for _, sub in ipairs(draining) do
+    if sub.fn and (sub.tail > 0 or sub.calling) then return end
+  end
+  client.close_after = nil
+  client:close()
 end
 
 ---Messages have come.

@@ -146,7 +146,8 @@ function Client:run(seconds) end
 function Client:stop() end
 
 --- Ends all subscriptions, waits until everything that was under way has been handed to its function and everything published has
---- arrived, and closes.
+--- arrived, and closes. Called inside such a function (also by the callback of a signal that comes there) it returns before that:
+--- the function gets the rest when it has returned, then the client closes, and with it `run` ends.
 ---@param timeout? number seconds
 ---@return true? ok, string? message, string? code
 function Client:drain(timeout) end
