@@ -68,12 +68,13 @@ describe("client, when the broker goes,", function()
     assert(sub:next(SECONDS))
     first:stop()
     while sub:next(0.01) or c:status() == "connected" do end
-    local second <close> = assert(ipc.broker.start { path = path })
+    local second = assert(ipc.broker.start { path = path })
     local ok, message, code = c:flush(SECONDS)
     assert.same({ nil, ("client:flush unix://%s: connection lost, what was published before may be lost "
       .. "(the server closed the connection)"):format(path), "ECONNRESET" }, { ok, message, code })
     assert.is_true(c:flush(SECONDS))
     c:close()
+    second:close()
   end)
 
   both("says by flush, once, that what was published before may be lost", function()

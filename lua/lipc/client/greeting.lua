@@ -49,7 +49,7 @@ local function greet(self, socket, server, deadline)
     if self.proto ~= proto or proto.state == "closed" then return nil, "closed", "ECANCELED" end
     local open = proto:feed(data)
     if not open then
-      local code = proto.failure_code or "EPROTO"
+      code = proto.failure_code or "EPROTO"
       local hint = code == "EPROTO" and " (is that a NATS server?)" or ""
       return nil, server.name .. ": " .. tostring(proto.failure) .. hint, code
     end

@@ -57,7 +57,7 @@ local CONNECT_ORDER = {
 ---@field received integer
 ---@field max? integer
 ---@field winding? boolean   the server was told to end it
----@field refused? fun(text: string, code: string): boolean?  called when the server does not take it; true: that is all, no on_error
+---@field refused? fun(text: string, code: string): boolean?  the server does not take it; true: on_error need not be told
 
 ---@class lipc.proto.Client
 ---@field state "waiting"|"greeting"|"ready"|"closed"
@@ -312,7 +312,7 @@ end
 function Client:subscribe(subject, queue, callback, max)
   local good, reason = is_pattern(subject)
   if not good then return nil, reason, "EINVAL" end
-  if queue and (queue == "" or queue:find "[ \t\r\n]") then return nil, "a queue's name has no blanks and is not empty", "EINVAL" end
+  if queue and (queue == "" or queue:find "[ \t\r\n]") then return nil, "a queue's name is empty or has blanks", "EINVAL" end
   if self.state == "closed" then return nil, "closed", "ECONNRESET" end
   self.last_sid = self.last_sid + 1
   local subscription = {
