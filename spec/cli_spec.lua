@@ -52,6 +52,7 @@ describe("lipc", function()
       { { "rm" }, "lipc rm: what? Names, '--match' or '--stale'" },
       { { "ls", "-k", "pipe" }, "lipc ls: argument for option '-k' must be one of 'shm', 'semaphore', 'mqueue', 'sysv.msg', "
         .. "'sysv.shm', 'sysv.sem', 'socket', 'fifo'" },
+      { { "pub", "a", "b", env = { NATS_URL = "http://x" } }, "lipc pub: $NATS_URL: unknown scheme 'http'" },
     } do
       local status, out, err = cli.run(case[1])
       assert.same({ 2, "", case[2] }, { status, out, err:match "^[^\n]*" })

@@ -133,6 +133,7 @@ describe("client", function()
       assert.is_nil(ok)
       assert.equal("EINVAL", code)
       assert.equal("client:publish a b: a subject has no blanks", message)
+      assert.equal("client:publish '': a subject has no empty tokens", (select(2, c:publish("", "x"))))
       ok, message, code = c:subscribe "a..b"
       assert.is_nil(ok)
       assert.equal("EINVAL", code, message)
