@@ -260,6 +260,8 @@ describe("access", function()
           local none, message, code = c:request("no.such", "", SECONDS)
           assert.same({ nil, 'client:request no.such: Permissions Violation for Publish to "no.such"', "EPERM" }, { none, message, code })
           assert.equal("EPERM", (select(3, assert(c:requestmany("no.such", "", SECONDS)):next())))
+          local said = select(2, pcall(function() for _ in assert(c:requestmany("no.such", "", SECONDS)) do error "an answer" end end))
+          assert.matches('broker_access_spec.lua:%d+: client:requestmany no.such: Permissions Violation for Publish to "no.such"$', said)
         end
         local list <close> = client "list"
         local loop <close> = assert(ipc.loop.new())

@@ -159,7 +159,15 @@ function Answers:close()
   return true
 end
 
-Answers.__call = Answers.next
+-- How the answers come to their end; a loop over them does not see why they did.
+local ENDS = { EOF = true, ETIMEDOUT = true, ENORESPONDERS = true, ECANCELED = true }
+
+function Answers:__call()
+  local answer, message, code = self:next()
+  if not answer and not ENDS[code] then error(message, 2) end
+  return answer, message, code
+end
+
 Answers.__close = Answers.close
 Answers.__gc = function (self)
   if self.token then Answers.close(self) end

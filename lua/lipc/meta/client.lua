@@ -265,7 +265,8 @@ function Subscription:settimeout(seconds) end
 ---@return integer
 function Subscription:pending() end
 
---- The answers to `requestmany`. It is its own iterator: calling it is `next`. Closed by `close`, by the end of a block, or collected.
+--- The answers to `requestmany`. It is its own iterator: calling it is `next`, which in a loop nobody can ask why there are no more:
+--- what is not "EOF", "ETIMEDOUT", "ENORESPONDERS" or "ECANCELED" raises. Closed by `close`, by the end of a block, or collected.
 ---@class lipc.answers
 local Answers = {}
 
