@@ -251,6 +251,48 @@ describe("access", function()
         assert.equal(no_pub "_INBOX.me", said)
       end)
 
+      it("refused is told to whom it was about", function()
+        local server <close> = start(USERS, DEFAULT)
+        local function client(user)
+          return (assert(ipc.connect((server.url:gsub("//.*@", "//"):gsub("//", "//" .. user .. ":p@")))))
+        end
+        local function try(c)
+          local none, message, code = c:request("no.such", "", SECONDS)
+          assert.same({ nil, 'client:request no.such: Permissions Violation for Publish to "no.such"', "EPERM" }, { none, message, code })
+          assert.equal("EPERM", (select(3, assert(c:requestmany("no.such", "", SECONDS)):next())))
+          local said = select(2, pcall(function() for _ in assert(c:requestmany("no.such", "", SECONDS)) do error "an answer" end end))
+          assert.matches('broker_access_spec.lua:%d+: client:requestmany no.such: Permissions Violation for Publish to "no.such"$', said)
+        end
+        local list <close> = client "list"
+        local loop <close> = assert(ipc.loop.new())
+        -- a user who may hear no answers learns that first, whatever becomes of the question
+        local none, message, code = list:request("a", "", SECONDS)
+        assert.same({ nil, "EPERM" }, { none, code })
+        assert.matches('^client:request a: Permissions Violation for Subscription to "_INBOX.*%*", so that no answer can come$', message)
+        assert.is_true(list:flush(SECONDS))
+        local hears = { user = "hears", password = "p", permissions = { publish = { "a" }, subscribe = "_INBOX.>" } }
+        server.reload({ hears }, DEFAULT)
+        local hearing <close> = client "hears"
+        try(hearing)
+        assert.is_true(hearing:flush(SECONDS)) -- the calls have said it
+        loop:wrap(try, hearing)
+        loop:wrap(try, hearing)
+        loop:run()
+        assert.is_true(hearing:flush(SECONDS))
+        local sub, heard = hearing:subscribe "other", {}
+        local group = hearing:subscribe("other", { queue = "g" })
+        for _, one in ipairs { sub, group } do
+          local _, text, why = one:next(SECONDS)
+          heard[#heard + 1] = why .. " " .. text
+        end
+        assert.same({
+          'EPERM subscription:next other: Permissions Violation for Subscription to "other"',
+          'EPERM subscription:next other: Permissions Violation for Subscription to "other" using queue "g"',
+        }, heard)
+        assert.equal("ETIMEDOUT", (select(3, sub:next(0)))) -- once
+        assert.equal("EPERM", (select(3, hearing:flush(SECONDS))))
+      end)
+
       it("changes with a reload, for those who are there too", function()
         local before = {
           { user = "goes", password = "p" }, { user = "changes", password = "p" }, { user = "stays", password = "p" },

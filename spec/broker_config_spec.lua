@@ -224,11 +224,24 @@ describe("broker configuration", function()
     it("refuses what cannot change", function()
       local broker <close> = ipc.broker.new { path = path ".sock" }
       assert.has_error(function() broker:reload { path = "/x" } end,
-        "bad argument #2 to 'reload' (option 'path' cannot change while it runs)")
-      assert.has_error(function() broker:reload { foo = 1 } end, "bad argument #2 to 'reload' (unknown option 'foo')")
-      assert.has_error(function() broker:reload(1) end, "bad argument #2 to 'reload' (table expected, got number)")
+        "bad argument #1 to 'reload' (option 'path' cannot change while it runs)")
+      assert.has_error(function() broker:reload { foo = 1 } end, "bad argument #1 to 'reload' (unknown option 'foo')")
+      assert.has_error(function() broker:reload(1) end, "bad argument #1 to 'reload' (table expected, got number)")
       assert.has_error(function() broker:reload { pass = "x" } end,
-        "bad argument #2 to 'reload' (option 'pass' without 'user')")
+        "bad argument #1 to 'reload' (option 'pass' without 'user')")
+    end)
+
+    it("refuses a name without a password, which would let in whoever says the name", function()
+      for reason, options in pairs {
+        ["option 'user' without 'pass'"] = { user = "x" },
+        ["option 'pass': string that is not empty expected"] = { user = "x", pass = "" },
+        ["option 'token': string that is not empty expected"] = { token = "" },
+      } do
+        options.tcp = "127.0.0.1:0"
+        assert.has_error(function() ipc.broker.new(options) end, ("bad argument #1 to 'new' (%s)"):format(reason))
+      end
+      local broker <close> = ipc.broker.new { path = path ".sock", user = "x", pass = "y" }
+      assert.equal(broker, broker:reload { pass = "z" }) -- the other half is known
     end)
   end)
 
@@ -265,10 +278,20 @@ describe("broker configuration", function()
       assert.is_nil((os.rename(socket, socket)))
     end)
 
+    it("says that a path is too long", function()
+      local long = "/" .. ("x"):rep(200)
+      for _, listen in ipairs { ipc.broker.start, function(...) return ipc.broker.new(...):listen() end } do
+        local none, message, code = listen { path = long }
+        assert.same({ nil, "ENAMETOOLONG" }, { none, code })
+        assert.matches("socket%.listen /x+: 201 bytes, but a socket address holds 107$", message)
+      end
+    end)
+
     it("names what is wrong", function()
       for listen, reason in pairs {
         ["unix://x"] = "an absolute path is needed: unix:///path", ["http://x"] = "unknown scheme 'http'",
-        ["tcp://x:70000"] = "no such port", ["tcp://u@x:1"] = "no such port",
+        ["tcp://x:70000"] = "no such port",
+        ["/x"] = "a path is written unix:///path", ["unix:/x"] = "a path is written unix:///path", ["tcp://u@x:1"] = "no such port",
       } do
         assert.has_error(function() ipc.broker.new { listen = listen } end,
           ("bad argument #1 to 'new' (option 'listen': %s: %s)"):format(listen, reason))

@@ -511,7 +511,7 @@ assert f.read() == b""' 2>&1 ]]
       "bad argument #1 to 'run' (nowhere to listen: no path, no tcp)")
     assert.has_error(function() ipc.broker.new(1) end, "bad argument #1 to 'new' (table expected, got number)")
     assert.has_error(function() ipc.broker.new().stats(1) end, "bad argument #1 to 'stats' (lipc.broker expected, got number)")
-    assert.has_error(function() ipc.broker.new():wrap {} end, "bad argument #2 to 'wrap' (lipc.loop expected, got table)")
+    assert.has_error(function() ipc.broker.new():wrap {} end, "bad argument #1 to 'wrap' (lipc.loop expected, got table)")
     assert.equal("lipc.broker (, 0 connections)", tostring(ipc.broker.new()))
   end)
 end)

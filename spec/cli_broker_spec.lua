@@ -42,6 +42,25 @@ describe("lipc broker", function()
     assert(os.execute("rm -r " .. directory))
   end)
 
+  it("says where the token is that it has made up, or that there is none", function()
+    local process = cli.start { "broker", "-p", "0" }
+    local url = cli.expect(process, "Listening"):match "on (%S+)$"
+    local path = cli.expect(process, "need the token"):match "%[INF%] Clients there need the token in (/.*%.token)$"
+    assert.equal(("%s/broker-%s.token"):format(assert(ipc.socket.runtimedir()), url:match "%d+$"), path)
+    cli.expect(process, "Server is ready")
+    local file = assert(io.open(path))
+    assert.equal(0, (cli.run { "pub", "-s", url, "--token", file:read "l", "a", "x" }))
+    file:close()
+    stop(process)
+    process = cli.start { "broker", "-p", "0", "--auth", "x" }
+    cli.expect(process, "Listening")
+    assert.matches("Server is ready", cli.expect(process, "INF"))
+    stop(process)
+    local status, _, err = cli.run { "broker", "--unix", "/" .. ("x"):rep(200) }
+    assert.equal(1, status)
+    assert.matches("^lipc broker: socket%.listen /x+: 201 bytes, but a socket address holds 107\n$", err)
+  end)
+
   it("ends cleanly by INT and TERM", function()
     for _, signal in ipairs { "SIGINT", "SIGTERM" } do
       local path, pid_file = names.path ".sock", names.path ".pid"
@@ -137,6 +156,7 @@ describe("lipc broker", function()
       { { "-p", "x" }, "port expected, got 'x'" },
       { { "--unix", "rel" }, "option '--unix': absolute path expected" },
       { { "--pass", "x" }, "option 'pass' without 'user'" },
+      { { "--user", "x" }, "option 'user' without 'pass'" },
       { { "--listen", "http://x" }, "option 'listen': http://x: unknown scheme 'http'" },
       { { "--frobnicate" }, "unknown option '--frobnicate'" },
     } do

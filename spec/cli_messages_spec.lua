@@ -142,7 +142,7 @@ for name, start in pairs { ["our broker"] = ours, ["nats-server"] = nats.start }
       assert.equal(0, (cli.run { "request", "-s", url, "slow", "no\n" }))
       local status, _, err = cli.finish(waiting)
       assert.equal(1, status)
-      assert.matches("^lipc request: .*timed out\n$", err)
+      assert.equal("lipc request: the command took longer than it may\n", err)
       assert.equal(0, (cli.finish(process)))
     end)
 
@@ -239,7 +239,10 @@ describe("lipc", function()
     local args = { "pub", "a", "x", "-s", server.url }
     local status, _, err = cli.run(args)
     assert.equal(1, status)
-    assert.matches("^lipc pub: connect nats://127%.0%.0%.1:%d+: Authorization Violation\n$", err)
+    assert.matches("^lipc pub: connect nats://127%.0%.0%.1:%d+: Authorization Violation %(it wants a token or a user: .*%)\n$", err)
+    status, _, err = cli.run { "pub", "a", "x", "-s", server.url, "--user", "u", "--pass", "q" }
+    assert.equal(1, status)
+    assert.matches(": Authorization Violation\n$", err)
     assert.equal(0, (cli.run { "pub", "a", "x", "-s", server.url, "--user", "u", "--pass", "p" }))
     assert.equal(0, (cli.run { "pub", "a", "x", "-s", (server.url:gsub("//", "//u:p@")) }))
     local strict <close> = nats.start [[authorization { users: [ { user: u, password: p, permissions: { publish: ok, subscribe: ok } } ] }]]
@@ -250,5 +253,14 @@ describe("lipc", function()
     status, _, err = cli.run { "sub", "no", "-s", url }
     assert.equal(1, status)
     assert.matches('^lipc sub: .*Permissions Violation for Subscription to "no"\n$', err)
+    status, _, err = cli.run { "reply", "no", "x", "-v", "-s", url }
+    assert.equal(1, status)
+    assert.matches('^lipc reply: .*Permissions Violation for Subscription to "no"\n$', err)
+    status, _, err = cli.run { "request", "ok", "x", "-s", url }
+    assert.equal(1, status)
+    assert.matches('^lipc request: ok: Permissions Violation for Subscription to "_INBOX%..*", so that no answer can come\n$', err)
+    status, _, err = cli.run { "top", "--once", "-s", url }
+    assert.equal(1, status)
+    assert.matches('^lipc top: .*: Permissions Violation for ', err)
   end)
 end)

@@ -36,6 +36,8 @@ describe("lipc", function()
     for _, case in ipairs {
       { {}, "lipc: a command is required" },
       { { "frobnicate" }, "lipc: unknown command 'frobnicate'" },
+      { { "help", "frobnicate" }, "lipc: unknown command 'frobnicate'" },
+      { { "top", "-i", "0" }, "lipc top: 0.1 seconds or more expected, got '0'" },
       { { "pub" }, "lipc pub: missing argument 'subject'" },
       { { "pub", "a", "-x" }, "lipc pub: unknown option '-x'" },
       { { "pub", "a", "b", "c" }, "lipc pub: too many arguments" },
@@ -50,6 +52,7 @@ describe("lipc", function()
       { { "rm" }, "lipc rm: what? Names, '--match' or '--stale'" },
       { { "ls", "-k", "pipe" }, "lipc ls: argument for option '-k' must be one of 'shm', 'semaphore', 'mqueue', 'sysv.msg', "
         .. "'sysv.shm', 'sysv.sem', 'socket', 'fifo'" },
+      { { "pub", "a", "b", env = { NATS_URL = "http://x" } }, "lipc pub: $NATS_URL: unknown scheme 'http'" },
     } do
       local status, out, err = cli.run(case[1])
       assert.same({ 2, "", case[2] }, { status, out, err:match "^[^\n]*" })
@@ -63,6 +66,10 @@ describe("lipc", function()
       assert.same({ 1, "", ("lipc %s: connect unix://%s: No such file or directory (is a broker running?)\n"):format(words[1], path) },
         { cli.run(words) })
     end
+  end)
+
+  it("shows the help of all by help alone", function()
+    assert.same({ cli.run { "--help" } }, { cli.run { "help" } })
   end)
 end)
 
@@ -217,6 +224,22 @@ describe("lipc top", function()
     assert.same({ 0, "" }, { status, err })
     assert.matches("connections 1  subscriptions %d+  memory", out)
     assert.matches("\n%d+ +127%.0%.0%.1:%d+ +%d+ .*  lipc top\n", out)
+  end)
+
+  it("stays when the broker goes, until another one comes", function()
+    local path = names.path ".sock"
+    local first = assert(ipc.broker.start { path = path })
+    local process = cli.start { "top", "-i", "0.1", "-s", first:url() }
+    assert.matches("^unix://", process.stdout:read "l")
+    assert(first:stop())
+    cli.expect(process, "^lipc: disconnected: ")
+    local second <close> = assert(ipc.broker.start { path = path })
+    cli.expect(process, "^lipc: connected again to ")
+    local c <close> = assert(ipc.connect(second:url(), { name = "the second's" }))
+    assert(c:flush(SECONDS))
+    repeat until assert(process.stdout:read "l"):find "the second's$" -- after what the first one has told
+    assert(process:kill "SIGINT")
+    assert.equal(130, (cli.finish(process)))
   end)
 
   it("stays on a terminal until Ctrl-C", function()

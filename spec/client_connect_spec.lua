@@ -65,11 +65,25 @@ describe("client", function()
           local c, message, code = ipc.connect("unix://" .. path, { timeout = SECONDS })
           assert.is_nil(c)
           assert.equal(expected, code, message)
+          assert.equal(expected == "EPROTO", message:find(" (is that a NATS server?)", 1, true) ~= nil, message)
         end
         local c, _, code = ipc.connect("unix://" .. path, { timeout = 0.02 })
         assert.is_nil(c)
         assert.equal("ETIMEDOUT", code)
       end)
+      assert.is_true(loop:run())
+    end)
+
+    it("says that a path is too long, in a loop and out of it", function()
+      local long = "unix:///" .. ("x"):rep(200)
+      local function try()
+        local none, message, code = ipc.connect(long)
+        assert.same({ nil, "ENAMETOOLONG" }, { none, code })
+        assert.equal(("connect %s: 201 bytes, but a socket address holds 107"):format(long), message)
+      end
+      try()
+      local loop <close> = assert(ipc.loop.new())
+      loop:wrap(try)
       assert.is_true(loop:run())
     end)
 
@@ -79,34 +93,47 @@ describe("client", function()
       assert.has_error(function() ipc.connect "nats://x:99999" end, "bad argument #1 to 'connect' (no such port)")
       assert.has_error(function() ipc.connect "unix://x" end,
         "bad argument #1 to 'connect' (an absolute path is needed: unix:///path)")
+      for _, path in ipairs { "/tmp/x.sock", "unix:/tmp/x.sock", "unix:x.sock", "nats://x,/y" } do
+        assert.has_error(function() ipc.connect(path) end, "bad argument #1 to 'connect' (a path is written unix:///path)")
+      end
       assert.has_error(function() ipc.connect("nats://x", { foo = 1 }) end,
         "bad argument #2 to 'connect' (unknown option 'foo')")
       assert.has_error(function() ipc.connect("nats://x", { timeout = "1" }) end,
         "bad argument #2 to 'connect' (option 'timeout': number, not negative, expected, got string)")
       local c = connect()
-      assert.has_error(function() c:publish(nil, "x") end, "bad argument #2 to 'publish' (string expected, got nil)")
-      assert.has_error(function() c:publish("a", {}) end, "bad argument #3 to 'publish' (string expected, got table)")
+      assert.has_error(function() c:publish(nil, "x") end, "bad argument #1 to 'publish' (string expected, got nil)")
+      assert.has_error(function() c:publish("a", {}) end, "bad argument #2 to 'publish' (string expected, got table)")
       assert.has_error(function() c.publish(1, "a", "x") end,
         "bad argument #1 to 'publish' (lipc.client expected, got number)")
-      assert.has_error(function() c:subscribe("a", 1) end, "bad argument #3 to 'subscribe' (table expected, got number)")
+      assert.has_error(function() c:subscribe("a", 1) end, "bad argument #2 to 'subscribe' (table expected, got number)")
       assert.has_error(function() c:request("a", "x", -1) end,
-        "bad argument #4 to 'request' (timeout in seconds expected)")
+        "bad argument #3 to 'request' (timeout in seconds expected)")
+      assert.has_error(function() c:publish({}, "x") end, "bad argument #1 to 'publish' (string expected, got table)")
+      assert.has_error(function() c:publish("a", "x", { headers = { A = { B = "x" } } }) end,
+        "bad argument #3 to 'publish' (option 'headers': bad value of header A: a string or a list of strings expected)")
+      assert.has_error(function() c:publish("a", "x", { headers = { A = { "x", [3] = "y" } } }) end,
+        "bad argument #3 to 'publish' (option 'headers': bad value of header A: a string or a list of strings expected)")
+      local numbers = assert(c:subscribe(7, function(msg) msg:respond(msg.subject) end)) -- as strings, where Lua takes them so
+      assert(c:publish(7, 8))
+      assert.equal("7", assert(c:request(7, "", SECONDS)).data)
+      numbers:close()
       local sub = assert(c:subscribe "a")
       assert(c:publish("a", "x", { reply = "b" }))
       local msg = assert(sub:next(SECONDS))
-      assert.has_error(function() msg:respond {} end, "bad argument #2 to 'respond' (string expected, got table)")
-      assert.has_error(function() msg:respond("x", 1) end, "bad argument #3 to 'respond' (table expected, got number)")
+      assert.has_error(function() msg:respond {} end, "bad argument #1 to 'respond' (string expected, got table)")
+      assert.has_error(function() msg:respond("x", 1) end, "bad argument #2 to 'respond' (table expected, got number)")
       assert.has_error(function() msg:respond("x", { foo = 1 }) end,
-        "bad argument #3 to 'respond' (unknown option 'foo')")
+        "bad argument #2 to 'respond' (unknown option 'foo')")
       assert.has_error(function() msg:respond("x", { headers = { ["a b:"] = "x" } }) end)
       local ok, message, code = msg:respond(("x"):rep(2 << 20))
       assert.is_nil(ok)
       assert.equal("EMSGSIZE", code)
-      assert.equal("message:respond b: larger than the server's max_payload", message)
+      assert.equal("message:respond b: 2097152 bytes, the server's max_payload is 1048576", message)
       ok, message, code = c:publish("a b", "x")
       assert.is_nil(ok)
       assert.equal("EINVAL", code)
       assert.equal("client:publish a b: a subject has no blanks", message)
+      assert.equal("client:publish '': a subject has no empty tokens", (select(2, c:publish("", "x"))))
       ok, message, code = c:subscribe "a..b"
       assert.is_nil(ok)
       assert.equal("EINVAL", code, message)

@@ -65,7 +65,7 @@ describe("client", function()
       end
       assert.equal(3, n)
       n = 0
-      for _ in assert(c:requestmany("who", "", { timeout = 0.1 })) do n = n + 1 end
+      for _ in assert(c:requestmany("who", "", 0.1)) do n = n + 1 end
       assert.equal(3, n)
     end)
 
@@ -123,10 +123,12 @@ describe("client", function()
       local c = connect()
       for _, case in ipairs {
         { { max = 0 }, "option 'max': positive integer expected" },
+        { -1, "timeout in seconds expected" },
+        { "1", "table expected, got string" },
         { { stall = "x" }, "option 'stall': number, not negative, expected, got string" },
         { { foo = 1 }, "unknown option 'foo'" },
       } do
-        assert.has_error(function() c:requestmany("a", "", case[1]) end, "bad argument #4 to 'requestmany' (" .. case[2] .. ")")
+        assert.has_error(function() c:requestmany("a", "", case[1]) end, "bad argument #3 to 'requestmany' (" .. case[2] .. ")")
       end
       c:close()
       assert.has_error(function() c:requestmany("a", "") end, "bad argument #1 to 'requestmany' (closed client)")
@@ -216,7 +218,7 @@ describe("client", function()
         { { pending_bytes = 1.5 }, "option 'pending_bytes': positive integer expected" },
         { { overflow = "x" }, "option 'overflow': \"drop\" or \"hold\" expected" },
       } do
-        assert.has_error(function() c:subscribe("a", case[1]) end, "bad argument #3 to 'subscribe' (" .. case[2] .. ")")
+        assert.has_error(function() c:subscribe("a", case[1]) end, "bad argument #2 to 'subscribe' (" .. case[2] .. ")")
       end
     end)
   end)

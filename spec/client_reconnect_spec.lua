@@ -59,6 +59,24 @@ describe("client, when the broker goes,", function()
     first:close()
   end)
 
+  both("says by flush what has become of the connection, where there is no handler", function()
+    local path = names.path ".sock"
+    local first = assert(ipc.broker.start { path = path })
+    local c = connect(first:url())
+    local sub = assert(c:subscribe "a")
+    assert(c:publish("a", "1"))
+    assert(sub:next(SECONDS))
+    first:stop()
+    while sub:next(0.01) or c:status() == "connected" do end
+    local second = assert(ipc.broker.start { path = path })
+    local ok, message, code = c:flush(SECONDS)
+    assert.same({ nil, ("client:flush unix://%s: connection lost, what was published before may be lost "
+      .. "(the server closed the connection)"):format(path), "ECONNRESET" }, { ok, message, code })
+    assert.is_true(c:flush(SECONDS))
+    c:close()
+    second:close()
+  end)
+
   both("says by flush, once, that what was published before may be lost", function()
     local path = names.path ".sock"
     local first = assert(ipc.broker.start { path = path })
@@ -153,7 +171,9 @@ describe("client, when the broker goes,", function()
     assert.equal("3", assert(sub:next(SECONDS)).data)
     assert.equal(0, sub:pending())
     assert.is_true(c:publish("c", "x") and sub:unsubscribe())
-    assert.equal("ECONNRESET", (select(3, c:flush(SECONDS)))) -- nobody had set onerror
+    local _, lost, why = c:flush(SECONDS) -- nobody had set onerror
+    assert.equal("ECONNRESET", why)
+    assert.equal(("client:flush unix://%s: connection lost: the server closed the connection"):format(path), lost)
     assert.is_true(c:flush(SECONDS))
     assert.equal(0, c:stats().messages_held - (1 - called))
     second:stop()

@@ -171,6 +171,30 @@ describe("client", function()
     assert.matches("max_payload", message)
   end)
 
+  both("drains inside a function, which gets the rest before the client closes", function()
+    local c, other, got = connect(), connect(), {}
+    local function take(msg)
+      got[#got + 1] = msg.data
+      if msg.data == "1" then
+        while #got + c:stats().messages_held < 4 do assert(c:flush(SECONDS)) end
+        assert.is_true(c:drain(SECONDS))
+        assert.equal("draining", c:status())
+      elseif msg.data == "3" then
+        error { "the client goes on" }
+      end
+    end
+    c:onerror(function() end)
+    assert(c:subscribe("a", take))
+    assert(c:subscribe("b", take))
+    assert.is_true(c:flush(SECONDS))
+    for i, subject in ipairs { "a", "a", "a", "b" } do assert(other:publish(subject, i)) end
+    assert.is_true(c:run(SECONDS))
+    table.sort(got)
+    assert.same({ "1", "2", "3", "4" }, got)
+    assert.equal("closed", c:status())
+    other:close()
+  end)
+
   both("drains: what has come is still handed out, then it is closed", function()
     local c, other = connect(), connect()
     local got = 0
@@ -240,7 +264,7 @@ describe("client", function()
     local sub = assert(c:subscribe "a")
     assert.equal(sub, sub:settimeout(0.01))
     assert.equal("ETIMEDOUT", (select(3, sub:next())))
-    assert.has_error(function() sub:settimeout(-1) end, "bad argument #2 to 'settimeout' (timeout in seconds expected)")
+    assert.has_error(function() sub:settimeout(-1) end, "bad argument #1 to 'settimeout' (timeout in seconds expected)")
     do
       local inside <close> = sub
       c:publish("a", "x")

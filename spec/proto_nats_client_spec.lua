@@ -78,6 +78,7 @@ describe("proto.nats_client", function ()
     assert.equal("EINVAL", select(3, client:publish("a", "x", "r r")))
     assert.equal("EINVAL", select(3, client:subscribe("a..b", nil, print)))
     assert.equal("EINVAL", select(3, client:subscribe("a", "g g", print)))
+    assert.same({ nil, "a queue's name is empty or has blanks", "EINVAL" }, { client:subscribe("a", "", print) })
     assert.equal("EMSGSIZE", select(3, client:publish("a", ("x"):rep(1001))))
     assert.is_true(client:publish("a", ("x"):rep(1000)))
     assert.equal("PUB a 1000\r\n" .. ("x"):rep(1000) .. "\r\n", client:take())
@@ -240,6 +241,68 @@ describe("proto.nats_client", function ()
     assert.is_nil(next(client.requests))
     assert.equal("EINVAL", select(3, client:request("a..b", "", nil, note)))
     assert.is_nil(next(client.requests))
+  end)
+
+  it("tells of what the server refuses whoever had asked for it", function ()
+    local client, got = ready(), {}
+    local function ask(subject, name)
+      client:request(subject, "", nil, function (...) got[#got + 1] = table.concat({ name, tostring((...)), select(2, ...) }, "|") end)
+    end
+    local function refuse(what) client:feed("-ERR 'Permissions Violation for " .. what .. "'\r\n") end
+    for i = 1, 11 do ask("no", i) end
+    ask("yes", "y")
+    ask('q"\u{e4}', "quoted")
+    client:publish("no", "")
+    refuse 'Publish to "no"'
+    assert.same({ '1|nil|Permissions Violation for Publish to "no"|EPERM' }, got)
+    for _ = 2, 11 do refuse 'Publish to "no"' end
+    assert.same({ 11, '11|nil|Permissions Violation for Publish to "no"|EPERM' }, { #got, got[11] }) -- in the order of numbers
+    assert.same({}, errors)
+    refuse 'Publish to "no"' -- that was no request
+    refuse 'Publish to "q"'
+    assert.same({ 'Permissions Violation for Publish to "no"', 'Permissions Violation for Publish to "q"' },
+      { errors[1][1], errors[2][1] })
+    refuse 'Publish to "q\\"\u{e4}"'
+    assert.matches("^quoted|nil|", got[12])
+    ask("no", "again")
+    refuse 'Publish to "no"'
+    assert.matches("^again|nil|", got[13])
+    assert.equal(2, #errors)
+
+    -- the inbox: nobody can be answered
+    client:take()
+    refuse 'Subscription to "_INBOX.me.*"'
+    assert.equal('y|nil|Permissions Violation for Subscription to "_INBOX.me.*", so that no answer can come|EPERM', got[14])
+    ask("yes", "y2")
+    assert.matches("^SUB _INBOX%.me%.%* 2\r\nPUB yes _INBOX%.me%.", client:take())
+    refuse 'Subscription to "_INBOX.me.*"'
+    assert.matches("^y2|nil|", got[15])
+    assert.is_nil(next(client.requests) or next(client.asked) or next(client.subscriptions))
+    assert.equal(2, #errors)
+    client:new_inbox()
+    refuse 'Subscription to "_INBOX.me.*"'
+    assert.equal(3, #errors) -- nobody has asked
+
+    -- subscriptions, by subject and group, or by number
+    got = {}
+    local function listen(subject, queue, told)
+      client:subscribe(subject, queue, print).refused = function (text, code)
+        got[#got + 1] = subject .. (queue or "") .. text:match "[^ ]*$" .. code
+        return told
+      end
+    end
+    listen("a", nil, false)
+    listen("a", "g", true)
+    refuse 'Subscription to "a"'
+    assert.equal(4, #errors)
+    refuse 'Subscription to "a" using queue "g"'
+    assert.equal(4, #errors)
+    refuse 'Subscription to "a" using queue "h"'
+    refuse 'Subscription to "a" (sid "4")'
+    refuse 'Subscription to "b"'
+    refuse 'Dancing'
+    assert.same({ 'a"a"EPERM', 'ag"g"EPERM', 'a"4")EPERM' }, got)
+    assert.equal(8, #errors)
   end)
 
   it("tells whoever waits that it is closed, and takes nothing more", function ()

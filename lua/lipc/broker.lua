@@ -92,7 +92,10 @@ function Broker:listen()
   self.listeners = list
   make_server(self, id)
   self.log.notice("Starting lipc broker%s", self.options.name and " " .. self.options.name or "")
-  for _, one in ipairs(list) do self.log.notice("Listening for client connections on %s", listener.address(one)) end
+  for _, one in ipairs(list) do
+    self.log.notice("Listening for client connections on %s", listener.address(one))
+    if one.token_file then self.log.notice("Clients there need the token in %s", one.token_file) end
+  end
   self.log.notice "Server is ready"
   return self
 end
@@ -166,7 +169,7 @@ function Broker:wrap(loop)
   check(self, "wrap")
   local mt = type(loop) == "table" and getmetatable(loop)
   if not mt or mt.__name ~= "lipc.loop" then
-    error(("bad argument #2 to 'wrap' (lipc.loop expected, got %s)"):format(type(loop)), 2)
+    error(("bad argument #1 to 'wrap' (lipc.loop expected, got %s)"):format(type(loop)), 2)
   end
   if self.loop then error("bad argument #1 to 'wrap' (broker runs already)", 2) end
   local ok, message, code = self:listen()

@@ -51,12 +51,12 @@ local PUBLISH_OPTIONS, encode_headers = arguments.PUBLISH_OPTIONS, arguments.hea
 
 function Client:publish(subject, data, options)
   if getmetatable(self) ~= Client then check(self, "publish") end
-  if type(subject) ~= "string" then check_string(nil, 2, "publish") end
-  if type(data) ~= "string" then data = check_string(data, 3, "publish") end
+  if type(subject) ~= "string" then subject = check_string(subject, 1, "publish") end
+  if type(data) ~= "string" then data = check_string(data, 2, "publish") end
   local reply, block
   if options then
-    check_options(options, 4, "publish", PUBLISH_OPTIONS)
-    reply, block = options.reply, encode_headers(options.headers, 4, "publish")
+    check_options(options, 3, "publish", PUBLISH_OPTIONS)
+    reply, block = options.reply, encode_headers(options.headers, 3, "publish")
   end
   if not self.socket and self.state ~= "closed" then
     local ok, message, code = connection.offline(self, #data + #subject + 16)
@@ -79,9 +79,9 @@ end
 
 function Client:setvbuf(mode, size)
   check_open(self, "setvbuf")
-  if mode ~= "no" and mode ~= "full" then error("bad argument #2 to 'setvbuf' (\"no\" or \"full\" expected)", 2) end
+  if mode ~= "no" and mode ~= "full" then error("bad argument #1 to 'setvbuf' (\"no\" or \"full\" expected)", 2) end
   if size ~= nil and (math.type(size) ~= "integer" or size < 1) then
-    error("bad argument #3 to 'setvbuf' (positive integer expected)", 2)
+    error("bad argument #2 to 'setvbuf' (positive integer expected)", 2)
   end
   self.buffered = mode == "full" and (size or BUFFER) or nil
   self.threshold = self.buffered or 0
@@ -100,21 +100,21 @@ local SUBSCRIBE_OPTIONS = {
 
 function Client:subscribe(subject, options, fn)
   check_open(self, "subscribe")
-  check_string(subject, 2, "subscribe")
+  subject = check_string(subject, 1, "subscribe")
   if fn == nil and type(options) == "function" then options, fn = nil, options end
-  options = check_options(options, 3, "subscribe", SUBSCRIBE_OPTIONS)
+  options = check_options(options, 2, "subscribe", SUBSCRIBE_OPTIONS)
   if fn ~= nil and type(fn) ~= "function" then
-    error(("bad argument #4 to 'subscribe' (function expected, got %s)"):format(type(fn)), 2)
+    error(("bad argument #3 to 'subscribe' (function expected, got %s)"):format(type(fn)), 2)
   end
   for _, name in ipairs { "max", "pending_messages", "pending_bytes" } do
     local value = options[name]
     if value and (math.type(value) ~= "integer" or value < 1) then
-      error(("bad argument #3 to 'subscribe' (option '%s': positive integer expected)"):format(name), 2)
+      error(("bad argument #2 to 'subscribe' (option '%s': positive integer expected)"):format(name), 2)
     end
   end
   local overflow = options.overflow
   if overflow and overflow ~= "drop" and overflow ~= "hold" then
-    error("bad argument #3 to 'subscribe' (option 'overflow': \"drop\" or \"hold\" expected)", 2)
+    error("bad argument #2 to 'subscribe' (option 'overflow': \"drop\" or \"hold\" expected)", 2)
   end
   if self.generation ~= forks() then connection.abandon(self) end
   if self.state ~= "connected" and self.state ~= "reconnecting" then
@@ -148,6 +148,7 @@ function Client:subscribe(subject, options, fn)
   inner, message, code = self.proto:subscribe(subject, options.queue, receive, options.max)
   if not inner then return fail("subscribe", subject, message, code) end
   sub.inner = inner
+  if not fn then inner.refused = function (...) subscription.gap(sub, ...) end end
   self.subscriptions[sub] = true
   if fn then
     self.functions = self.functions + 1
@@ -163,15 +164,17 @@ end
 
 function Client:flush(timeout)
   check_open(self, "flush")
-  timeout = check_timeout(timeout, 2, "flush") or self.default_timeout
+  timeout = check_timeout(timeout, 1, "flush") or self.default_timeout
   local deadline = timeout == huge and huge or now() + timeout
   local ok, why = self:_sync(deadline)
   if not ok then
     return fail("flush", self.server.name, why == "ETIMEDOUT" and "timed out" or self.close_message or "closed", why)
   end
   local message, code = self.async_message, self.async_code
-  if not message and self.doubt then
-    message, code = "connection lost, what was published before may be lost", "ECONNRESET"
+  local lost = message and message:match "^connection lost: (.*)$"
+  if self.doubt and (lost or not message) then
+    message = "connection lost, what was published before may be lost" .. (lost and " (" .. lost .. ")" or "")
+    code = code or "ECONNRESET"
   end
   self.async_message, self.async_code, self.doubt = nil, nil, nil
   if message then return fail("flush", self.server.name, message, code) end
@@ -180,7 +183,7 @@ end
 
 function Client:run(seconds)
   check_open(self, "run")
-  seconds = check_timeout(seconds, 2, "run")
+  seconds = check_timeout(seconds, 1, "run")
   local deadline = seconds and seconds < huge and now() + seconds or huge
   if not current_task() then dispatch(self) end
   local waiter = { run = true }
@@ -204,7 +207,7 @@ end
 
 function Client:drain(timeout)
   check(self, "drain")
-  timeout = check_timeout(timeout, 2, "drain") or self.default_timeout
+  timeout = check_timeout(timeout, 1, "drain") or self.default_timeout
   local deadline = timeout == huge and huge or now() + timeout
   if self.state == "closed" then return true end
   self.draining = true
@@ -216,6 +219,11 @@ function Client:drain(timeout)
   -- what has come is still handed out
   if ok and not self:_handed_out(subs, deadline) then
     ok, message, code = fail("drain", self.server.name, "timed out", "ETIMEDOUT")
+  end
+  -- Called by one of these functions: it gets the rest when it returns, and the last one closes.
+  if ok and self:_inside(subs) then
+    self.close_after = subs
+    return true
   end
   local closed, close_message, close_code = self:close()
   if not ok then return nil, message, code end
@@ -272,13 +280,13 @@ end
 
 function Client:settimeout(seconds)
   check(self, "settimeout")
-  self.default_timeout = check_timeout(seconds, 2, "settimeout") or huge
+  self.default_timeout = check_timeout(seconds, 1, "settimeout") or huge
   return self
 end
 
 local function check_handler(fn, name)
   if fn ~= nil and type(fn) ~= "function" then
-    error(("bad argument #2 to '%s' (function expected, got %s)"):format(name, type(fn)), 3)
+    error(("bad argument #1 to '%s' (function expected, got %s)"):format(name, type(fn)), 3)
   end
   return fn
 end
@@ -297,7 +305,7 @@ end
 
 function Client:close(timeout)
   if getmetatable(self) ~= Client then check(self, "close") end
-  check_timeout(timeout, 2, "close")
+  check_timeout(timeout, 1, "close")
   if self.closed_by_caller then return true end
   if self.state == "closed" or self.generation ~= forks() then
     connection.abandon(self)

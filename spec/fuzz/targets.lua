@@ -138,7 +138,13 @@ local function client_check(input, random)
     for i, subject in ipairs { "a", "a.*", ">" } do
       client:subscribe(subject, i == 2 and "g" or nil, function(at, reply, data, header)
         say("message", i, at, reply or "", data, header or "")
-      end)
+      end).refused = function(...)
+        say("refused", i, ...)
+        return i == 2
+      end
+    end
+    for _, subject in ipairs { "a", "b", "a" } do
+      client:request(subject, "", nil, function(at, ...) say("answer", subject, tostring(at), tostring((...))) end)
     end
     feed(client, 'INFO {"max_payload":1000,"headers":true}\r\nPONG\r\n', "whole")
     feed(client, input, how, random, function() client:take() end)

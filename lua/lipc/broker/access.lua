@@ -109,7 +109,7 @@ function access.new(options, always)
     if one.user then users[one.user] = user end
     if one.uid then uids[one.uid] = user end
   end
-  if options.user then users[options.user] = { password = options.pass or "", permissions = true } end
+  if options.user then users[options.user] = { password = options.pass, permissions = true } end
   if not always and not token and not next(users) and not next(uids) and default == true then return nil end
 
   local insecure = options.insecure

@@ -136,7 +136,7 @@ end
 function Handle:stop(timeout)
   check(self, "stop")
   if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout or timeout < 0) then
-    error("bad argument #2 to 'stop' (timeout in seconds expected)", 2)
+    error("bad argument #1 to 'stop' (timeout in seconds expected)", 2)
   end
   if not self.life then return true end
   local process = self.process

@@ -33,7 +33,12 @@ local function open_unix(place, options)
     if not default then return nil, message, code end
     path = default
   end
-  local socket, message, code = ipc.socket.listen { path = path, mode = options.mode }
+  local called, socket, message, code = pcall(ipc.socket.listen, { path = path, mode = options.mode })
+  if not called then -- the length that a path may have is the system's
+    local reason = tostring(socket):match "option 'path': (.*)%)$"
+    if not reason then error(socket, 0) end
+    return nil, ("socket.listen %s: %s"):format(path, reason), "ENAMETOOLONG"
+  end
   if not socket then return nil, message, code end
   return { socket = socket, kind = "unix", path = path }
 end
@@ -84,7 +89,7 @@ end
 function listener.url(self, options)
   if self.kind == "unix" then return listener.address(self) end
   local login = options.token and escape(options.token) .. "@"
-    or options.user and escape(options.user) .. ":" .. escape(options.pass or "") .. "@" or ""
+    or options.user and escape(options.user) .. ":" .. escape(options.pass) .. "@" or ""
   return "nats://" .. login .. listener.address(self)
 end
 

@@ -8,7 +8,7 @@ local DEFAULT_PORT = 4222
 
 local TYPES = {
   config = "text", listen = "listen", path = "path", mode = "integer", tcp = "tcp", host = "string", port = "port",
-  insecure = "boolean", token = "text", user = "text", pass = "string", users = "users", default_permissions = "permissions",
+  insecure = "boolean", token = "text", user = "text", pass = "text", users = "users", default_permissions = "permissions",
   name = "string", connect_urls = "texts", max_payload = "size", max_connections = "size", max_control_line = "size",
   max_pending = "size", max_subscriptions = "size", max_subscription_tokens = "size", ping_interval = "seconds",
   ping_max = "size", write_deadline = "seconds", auth_timeout = "seconds", pid_file = "text", log = "log",
@@ -48,7 +48,7 @@ end
 
 -- Every kind of value: whether it is one, and what is said where it is not.
 local KINDS = {
-  text = { is_text, "string expected" },
+  text = { is_text, "string that is not empty expected" },
   texts = { are_texts, "list of strings expected" },
   string = { function (value) return type(value) == "string" end, "string expected" },
   boolean = { function (value) return type(value) == "boolean" end, "boolean expected" },
@@ -84,7 +84,10 @@ end
 
 local function place(url)
   local scheme, rest = url:match "^(%a[%w+.-]*)://(.*)$"
-  if not scheme then return tcp_place(url) end
+  if not scheme then
+    if url:find "^/" or url:lower():find "^unix:" then return nil, "a path is written unix:///path" end
+    return tcp_place(url)
+  end
   scheme = scheme:lower()
   if scheme == "tcp" or scheme == "nats" then return tcp_place((rest:gsub("/$", ""))) end
   if scheme ~= "unix" then return nil, "unknown scheme '" .. scheme .. "'" end
@@ -142,6 +145,7 @@ local function complete(given)
   options.places, problem = find_places(options)
   if problem then return nil, problem end
   if options.pass and not options.user then return nil, "option 'pass' without 'user'" end
+  if options.user and not options.pass then return nil, "option 'user' without 'pass'" end
   if options.log == nil and (options.debug or options.trace) then options.log = true end
   return options
 end
@@ -219,18 +223,18 @@ function options.reread(old, given, name)
   for key, value in pairs(old.given) do source[key] = value end
   if given ~= nil then
     if type(given) ~= "table" then
-      error(("bad argument #2 to '%s' (table expected, got %s)"):format(name, type(given)), 3)
+      error(("bad argument #1 to '%s' (table expected, got %s)"):format(name, type(given)), 3)
     end
     for key, value in pairs(given) do source[key] = value end
     local ok, problem = check(source)
     for key in pairs(given) do
       if ok and not RELOADABLE[key] then problem = ("option '%s' cannot change while it runs"):format(key) end
     end
-    if problem then error(("bad argument #2 to '%s' (%s)"):format(name, problem), 3) end
+    if problem then error(("bad argument #1 to '%s' (%s)"):format(name, problem), 3) end
   end
   local fresh, message, code = options.load(source, name)
   if not fresh then
-    if not code then error(("bad argument #2 to '%s' (%s)"):format(name, message), 3) end
+    if not code then error(("bad argument #1 to '%s' (%s)"):format(name, message), 3) end
     return nil, message, code
   end
   local result = {}

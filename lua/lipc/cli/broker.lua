@@ -10,7 +10,8 @@ local broker = { summary = "Run a message broker." }
 
 function broker.options(command)
   command:option("-a --addr", "Listen on this address (TCP)."):argname "HOST"
-  command:option("-p --port", "Listen on this port (TCP); -1 or 0: one that is free."):argname "PORT":convert(function (text)
+  command:option("-p --port", "Listen on this port (TCP); -1 or 0: one that is free. Where --auth, --user, --insecure and "
+    .. "users in a file are missing, clients need the token in a file that the log names."):argname "PORT":convert(function (text)
     local port = math.tointeger(tonumber(text))
     if not port or port < -1 or port > 65535 then return nil, "port expected, got '" .. text .. "'" end
     return math.max(port, 0)

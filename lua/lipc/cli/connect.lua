@@ -48,9 +48,13 @@ function connect.open(arguments, options)
   }
   for key, value in pairs(options or {}) do all[key] = value end
   local url = url_of(arguments)
-  local ok, client, message = pcall(ipc.connect, url, all)
+  local ok, client, message, code = pcall(ipc.connect, url, all)
   if not ok then -- the only argument that can be wrong
-    failure.misuse("option '-s': " .. (tostring(client):match "^bad argument #1 to 'connect' %((.*)%)$" or client))
+    local problem = tostring(client):match "^bad argument #1 to 'connect' %((.*)%)$" or client
+    failure.misuse((arguments.server and "option '-s': " or "$NATS_URL: ") .. problem)
+  end
+  if code == "EACCES" and not (all.user or all.token or url and url:find("@", 1, true)) then
+    message = message .. " (it wants a token or a user: --token, --user and --pass, or in the URL)"
   end
   return (failure.must(client, message))
 end

@@ -10,7 +10,7 @@ function failure.is(value) return getmetatable(value) == Failure end
 ---The world did not let it.
 ---@param message string  as lipc returns it
 function failure.fail(message)
-  error(setmetatable({ message = message:gsub("^client:%a+ ", ""), status = 1 }, Failure), 0)
+  error(setmetatable({ message = message:gsub("^client:%a+ ", ""):gsub("^subscription:%a+ ", ""), status = 1 }, Failure), 0)
 end
 
 ---It was called in a wrong way.

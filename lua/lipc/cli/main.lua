@@ -22,15 +22,22 @@ local function make_parser()
   parser.error = misuse
   parser:command_target "called"
   parser:require_command(true):help_max_width(100):help_description_margin(28):help_usage_margin(2):usage_max_width(100)
-  parser:add_help_command { description = "Show how a command is called." }
+  local subs = { help = parser:command("help", "Show how a command is called.") }
+  subs.help:argument("command", "Which; all of them when it is left out."):args "?"
+  subs.help:action(function (arguments)
+    local about = arguments.command
+    if about and not subs[about] then misuse(parser, ("unknown command '%s'"):format(about)) end
+    print((subs[about] or parser):get_help())
+    os.exit(0, true)
+  end)
   parser:flag("--version", "Show the version."):action(function ()
     print(ipc._VERSION)
     os.exit(0, true)
   end)
   for _, name in ipairs(COMMANDS) do
     local command = require("lipc.cli." .. name)
-    local sub = parser:command(name, command.summary)
-    command.options(sub)
+    subs[name] = parser:command(name, command.summary)
+    command.options(subs[name])
   end
   return parser
 end

@@ -55,7 +55,8 @@ local function run(arguments, message)
   if result and result.ok then return result.stdout end
   local output = (result or partial or {}).stdout or ""
   local status = result and result.status
-  problem = status and "the command ended with " .. tostring(status) or problem
+  if status then problem = "the command ended with " .. tostring(status) end
+  if code == "ETIMEDOUT" then problem = "the command took longer than it may" end
   return output, {
     ["Nats-Service-Error"] = problem:gsub("[\r\n]+", " "), ["Nats-Service-Error-Code"] = status and status.code or code,
   }
@@ -91,9 +92,13 @@ function reply.run(arguments)
     if not results[1] then problem = problem or results[2] end
   end
   loop:wrap(guarded, function ()
-    local client <close> = connect.open(arguments, connect.staying())
+    local options = connect.staying()
+    local complain = options.onerror
+    options.onerror = nil -- at first the flush says what the broker refuses
+    local client <close> = connect.open(arguments, options)
     local subscription = failure.must(client:subscribe(arguments.subject, { queue = arguments.queue, max = arguments.count }))
     failure.must(client:flush(10))
+    client:onerror(complain)
     if arguments.verbose then io.stderr:write("lipc reply: listening on ", arguments.subject, "\n") end
     local counter, tasks = { taken = 0 }, {}
     for i = 1, arguments.jobs do

@@ -11,8 +11,14 @@ local decode = require "lipc.proto.json".decode_object
 
 local top = { summary = "Show what goes through a broker." }
 
+local function interval(text)
+  local seconds = tonumber(text)
+  if seconds and seconds >= 0.1 and seconds < math.huge then return seconds end
+  return nil, "0.1 seconds or more expected, got '" .. text .. "'"
+end
+
 function top.options(command)
-  command:option("-i --interval", "Seconds between two looks."):convert(connect.seconds):default "1":argname "SECONDS"
+  command:option("-i --interval", "Seconds between two looks, at least 0.1."):convert(interval):default "1":argname "SECONDS"
   command:flag("--once", "Show it once, and end.")
   command:option("--sort", "Connections by: msgs, bytes, subs, pending, cid.")
     :choices { "msgs", "bytes", "subs", "pending", "cid" }:default "msgs":argname "WHAT"
@@ -27,7 +33,12 @@ local MOST_CONNECTIONS = 4096
 local TIMEOUT = 5
 
 local function ask(client, what, question)
-  local answer, message, code = client:request("$SYS.REQ.SERVER.PING." .. what, question or "", TIMEOUT)
+  local answer, message, code, lost
+  repeat -- what went with a lost connection is asked again
+    lost = client:stats().disconnects
+    answer, message, code = client:request("$SYS.REQ.SERVER.PING." .. what, question or "", TIMEOUT)
+    lost = client:status() == "reconnecting" or client:stats().disconnects > lost
+  until answer or code ~= "ETIMEDOUT" or not lost
   if code == "ENORESPONDERS" then return nil end
   if not answer then failure.fail(message) end
   local said = decode(answer.data)
@@ -44,7 +55,8 @@ local function number(value) return type(value) == "number" and math.tointeger(v
 local function look(client)
   local general = ask(client, "VARZ")
   if not general then
-    failure.fail(client:url() .. ": it does not tell; a broker of lipc tells its own user on its Unix socket")
+    failure.fail(client:url() .. ": it does not tell; a broker of lipc tells its own user on its Unix socket, "
+      .. "nats-server a user of its system account")
   end
   local sample = { at = ipc.now(), general = general, connections = {}, subjects = {} }
   local offset = 0
@@ -150,7 +162,7 @@ local function show(client, before, now, arguments, lines)
 end
 
 function top.run(arguments)
-  local client <close> = connect.open(arguments, arguments.once and { reconnect = false } or { max_reconnects = math.huge })
+  local client <close> = connect.open(arguments, arguments.once and { reconnect = false } or connect.staying())
   local on_terminal = not arguments.once and terminal.is(1)
   local before = look(client)
   while true do

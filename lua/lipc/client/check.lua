@@ -58,7 +58,7 @@ end
 function check.fail(operation, object, message, code)
   local prefix = object .. ": "
   if message:sub(1, #prefix) == prefix then message = message:sub(#prefix + 1) end
-  return nil, ("client:%s %s: %s"):format(operation, object, message), code
+  return nil, ("client:%s %s: %s"):format(operation, object == "" and "''" or object, message), code
 end
 
 return check

@@ -102,7 +102,7 @@ function connection.lost(self, message, code)
   self.proto:reset()
   self:_deliver()
   self:_gap("connection lost, messages may be missing (" .. message .. ")")
-  self:_report(message, code)
+  self:_report(message, code, "connection lost")
 end
 
 ---The end of the client, once.

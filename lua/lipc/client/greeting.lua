@@ -48,7 +48,11 @@ local function greet(self, socket, server, deadline)
     end
     if self.proto ~= proto or proto.state == "closed" then return nil, "closed", "ECANCELED" end
     local open = proto:feed(data)
-    if not open then return nil, server.name .. ": " .. tostring(proto.failure), proto.failure_code or "EPROTO" end
+    if not open then
+      code = proto.failure_code or "EPROTO"
+      local hint = code == "EPROTO" and " (is that a NATS server?)" or ""
+      return nil, server.name .. ": " .. tostring(proto.failure) .. hint, code
+    end
     if proto.server_info.tls_required then return nil, server.name .. ": the server wants TLS", "ENOTSUP" end
     if proto.state ~= "ready" then
       local greeting = proto:take()
@@ -64,6 +68,15 @@ local function greet(self, socket, server, deadline)
   return true
 end
 
+local function open_unix(path, left)
+  local called, socket, message, code = pcall(ipc.socket.connect, { path = path, sndbuf = SEND_BUFFER, timeout = left })
+  if called then return socket, message, code end
+  -- the length that a path may have is the system's
+  local problem = tostring(socket):match "option 'path': (.*)%)$"
+  if not problem then error(socket, 0) end
+  return nil, problem, "ENAMETOOLONG"
+end
+
 ---Tries one server.
 ---@return true? ok, string? message, string? code
 local function try(self, server, deadline)
@@ -75,7 +88,7 @@ local function try(self, server, deadline)
   local left = math.max(0, deadline - now())
   local socket, message, code
   if server.path then
-    socket, message, code = ipc.socket.connect { path = server.path, sndbuf = SEND_BUFFER, timeout = left }
+    socket, message, code = open_unix(server.path, left)
   else
     socket, message, code = ipc.socket.connect { host = server.host, port = server.port, nodelay = true, timeout = left }
   end

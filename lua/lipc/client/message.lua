@@ -33,9 +33,9 @@ end
 ---Answers a request.
 function methods:respond(data, options)
   check(self, "respond")
-  data = arguments.string(data, 2, "respond")
-  arguments.options(options, 3, "respond", arguments.PUBLISH_OPTIONS)
-  arguments.headers(options and options.headers, 3, "respond")
+  data = arguments.string(data, 1, "respond")
+  arguments.options(options, 2, "respond", arguments.PUBLISH_OPTIONS)
+  arguments.headers(options and options.headers, 2, "respond")
   if not self.reply then
     return nil, "message:respond " .. self.subject .. ": nobody asked (no reply subject)", "EDESTADDRREQ"
   end

@@ -60,15 +60,15 @@ end
 
 function Client:request(subject, data, options)
   check(self, "request")
-  arguments.string(subject, 2, "request")
-  data = arguments.string(data, 3, "request")
+  subject = arguments.string(subject, 1, "request")
+  data = arguments.string(data, 2, "request")
   local timeout, block = options, nil
   if type(options) == "table" then
-    arguments.options(options, 4, "request", REQUEST_OPTIONS)
+    arguments.options(options, 3, "request", REQUEST_OPTIONS)
     timeout = options.timeout
-    block = arguments.headers(options.headers, 4, "request")
+    block = arguments.headers(options.headers, 3, "request")
   end
-  timeout = arguments.timeout(timeout, 4, "request") or self.default_timeout
+  timeout = arguments.timeout(timeout, 3, "request") or self.default_timeout
   local waiter = {}
   local token, message, code = ask(self, "request", subject, data, block, function (...)
     waiter.message, waiter.problem, waiter.code = ...
@@ -159,7 +159,15 @@ function Answers:close()
   return true
 end
 
-Answers.__call = Answers.next
+-- How the answers come to their end; a loop over them does not see why they did.
+local ENDS = { EOF = true, ETIMEDOUT = true, ENORESPONDERS = true, ECANCELED = true }
+
+function Answers:__call()
+  local answer, message, code = self:next()
+  if not answer and not ENDS[code] then error(message, 2) end
+  return answer, message, code
+end
+
 Answers.__close = Answers.close
 Answers.__gc = function (self)
   if self.token then Answers.close(self) end
@@ -171,13 +179,14 @@ end
 
 function Client:requestmany(subject, data, options)
   check(self, "requestmany")
-  arguments.string(subject, 2, "requestmany")
-  data = arguments.string(data, 3, "requestmany")
-  options = arguments.options(options, 4, "requestmany", MANY_OPTIONS)
-  local block = arguments.headers(options.headers, 4, "requestmany")
+  subject = arguments.string(subject, 1, "requestmany")
+  data = arguments.string(data, 2, "requestmany")
+  if type(options) == "number" then options = { timeout = arguments.timeout(options, 3, "requestmany") } end
+  options = arguments.options(options, 3, "requestmany", MANY_OPTIONS)
+  local block = arguments.headers(options.headers, 3, "requestmany")
   local max, stall = options.max, options.stall
   if max and (math.type(max) ~= "integer" or max < 1) then
-    error("bad argument #4 to 'requestmany' (option 'max': positive integer expected)", 2)
+    error("bad argument #3 to 'requestmany' (option 'max': positive integer expected)", 2)
   end
   local timeout = options.timeout or self.default_timeout
   local answers = setmetatable({

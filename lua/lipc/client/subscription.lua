@@ -180,6 +180,13 @@ function subscription.dispatch(self)
     end
   end
   self.calling = false
+  local draining = client.close_after
+  if not draining then return end
+  for _, sub in ipairs(draining) do
+    if sub.fn and (sub.tail > 0 or sub.calling) then return end
+  end
+  client.close_after = nil
+  client:close()
 end
 
 ---Messages have come.
@@ -215,7 +222,7 @@ end
 function Subscription:next(timeout)
   check(self, "next")
   if self.fn then error("bad argument #1 to 'next' (a function gets these messages)", 2) end
-  timeout = check_timeout(timeout, 2, "next") or self.default_timeout or self.client.default_timeout
+  timeout = check_timeout(timeout, 1, "next") or self.default_timeout or self.client.default_timeout
   local message = take(self)
   if message then return hand(self, message) end
   local deadline = timeout == huge and huge or nil
@@ -241,7 +248,7 @@ end
 
 function Subscription:messages(timeout)
   check(self, "messages")
-  timeout = check_timeout(timeout, 2, "messages")
+  timeout = check_timeout(timeout, 1, "messages")
   return function ()
     local message, problem, code = self:next(timeout)
     if message then return message end
@@ -253,7 +260,7 @@ end
 function Subscription:unsubscribe(max)
   check(self, "unsubscribe")
   if max ~= nil and (math.type(max) ~= "integer" or max < 1) then
-    error("bad argument #2 to 'unsubscribe' (positive integer expected)", 2)
+    error("bad argument #1 to 'unsubscribe' (positive integer expected)", 2)
   end
   local client = self.client
   if self.ended then return true end
@@ -273,7 +280,7 @@ end
 function Subscription:drain(timeout)
   check(self, "drain")
   local client = self.client
-  timeout = check_timeout(timeout, 2, "drain") or self.default_timeout or client.default_timeout
+  timeout = check_timeout(timeout, 1, "drain") or self.default_timeout or client.default_timeout
   local deadline = timeout == huge and huge or now() + timeout
   if not self.ended then
     client.proto:wind_down(self.inner)
@@ -303,7 +310,7 @@ Subscription.__close = Subscription.close
 
 function Subscription:settimeout(seconds)
   check(self, "settimeout")
-  self.default_timeout = check_timeout(seconds, 2, "settimeout") or huge
+  self.default_timeout = check_timeout(seconds, 1, "settimeout") or huge
   return self
 end
 

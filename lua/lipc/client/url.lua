@@ -35,7 +35,10 @@ end
 
 local function parse_one(text)
   local scheme, rest = text:match "^(%a[%w+.-]*)://(.*)$"
-  if not scheme then return parse_nats(text) end
+  if not scheme then
+    if text:find "^/" or text:lower():find "^unix:" then return nil, "a path is written unix:///path" end
+    return parse_nats(text)
+  end
   scheme = scheme:lower()
   if scheme == "unix" then
     if rest:sub(1, 1) ~= "/" then return nil, "an absolute path is needed: unix:///path" end

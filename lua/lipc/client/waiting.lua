@@ -68,11 +68,11 @@ function Client:_status(status, detail, code)
   if self.status_handler then self:_call(self.status_handler, status, detail, code) end
 end
 
--- Something went wrong that no call can report.
-function Client:_report(message, code)
+-- Something went wrong that no call can report; the next flush has no status beside it and says what it was about.
+function Client:_report(message, code, about)
   local handler = self.error_handler
   if not handler then
-    self.async_message, self.async_code = message, code
+    self.async_message, self.async_code = about and about .. ": " .. message or message, code
     warn("lipc.client ", self.server and self.server.name or "", ": ", message)
     return
   end
@@ -179,14 +179,26 @@ function Client:_sync(deadline)
   return nil, self.close_code or "ECANCELED"
 end
 
+-- Whether this is called by the function of a subscription, which would wait for itself for ever.
+local function inside(sub, task)
+  return sub.calling and (not task or sub.task == task)
+end
+
+-- Whether one of these has messages for a function that calls this.
+function Client:_inside(subs)
+  local task = current_task()
+  for _, sub in ipairs(subs) do
+    if sub.fn and sub.tail > 0 and inside(sub, task) then return true end
+  end
+  return false
+end
+
 -- Waits until the functions of these subscriptions have been given all that came.
 function Client:_handed_out(subs, deadline)
   local task = current_task()
   local function busy()
     for _, sub in ipairs(subs) do
-      -- who waits inside the function itself would wait for ever
-      local inside = sub.calling and (not task or sub.task == task)
-      if sub.fn and (sub.tail > 0 or sub.calling) and not inside then return true end
+      if sub.fn and (sub.tail > 0 or sub.calling) and not inside(sub, task) then return true end
     end
     return false
   end

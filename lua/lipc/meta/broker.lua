@@ -48,8 +48,8 @@ function broker.default_path() end
 ---@field port? integer another way to say it
 ---@field insecure? boolean over TCP everybody may connect: every user of this machine, or of the network; what they may do then is default_permissions
 ---@field token? string what clients over TCP have to show
----@field user? string or this
----@field pass? string and this
+---@field user? string or this; with `pass`, never alone
+---@field pass? string and this, which is not empty
 ---@field users? lipc.broker.user[] or who stands here
 ---@field default_permissions? lipc.broker.permissions of those of `users` that have none of their own, and of nameless clients where `insecure`; default: everything
 ---@field name? string of the server, told to clients

@@ -103,7 +103,7 @@ function Client:subscribe(subject, opts, fn) end
 ---@param subject string
 ---@param data string|number
 ---@param timeout? number|lipc.client.request.options seconds
----@return lipc.message? answer, string? message, string? code "ENORESPONDERS" nobody is subscribed to this, "ETIMEDOUT", and those of publish
+---@return lipc.message? answer, string? message, string? code "ENORESPONDERS" nobody is subscribed to this, "EPERM" the server does not let this user ask, or hear the answer (`_INBOX.>`), "ETIMEDOUT", and those of publish
 function Client:request(subject, data, timeout) end
 
 ---@class lipc.client.request.options
@@ -115,7 +115,7 @@ function Client:request(subject, data, timeout) end
 --- it too.
 ---@param subject string
 ---@param data string|number
----@param opts? lipc.client.requestmany.options
+---@param opts? number|lipc.client.requestmany.options seconds for all answers, or
 ---@return lipc.answers? answers, string? message, string? code those of publish
 function Client:requestmany(subject, data, opts) end
 
@@ -146,7 +146,8 @@ function Client:run(seconds) end
 function Client:stop() end
 
 --- Ends all subscriptions, waits until everything that was under way has been handed to its function and everything published has
---- arrived, and closes.
+--- arrived, and closes. Called inside such a function (also by the callback of a signal that comes there) it returns before that:
+--- the function gets the rest when it has returned, then the client closes, and with it `run` ends.
 ---@param timeout? number seconds
 ---@return true? ok, string? message, string? code
 function Client:drain(timeout) end
@@ -227,7 +228,7 @@ local Subscription = {}
 
 --- The next message. Only for a subscription without a function.
 ---@param timeout? number seconds
----@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "ECONNRESET" the connection was lost and messages may be missing here, said once for each loss: the next call goes on; "ENOBUFS" likewise, they were dropped at the limits of the subscription; "EOF" the subscription has ended; "ECANCELED", or what ended it ("ECONNRESET" again and again), the client has
+---@return lipc.message? msg, string? message, string? code "ETIMEDOUT"; "ECONNRESET" the connection was lost and messages may be missing here, said once for each loss: the next call goes on; "ENOBUFS" likewise, they were dropped at the limits of the subscription; "EPERM" likewise, the server has refused the subscription; "EOF" the subscription has ended; "ECANCELED", or what ended it ("ECONNRESET" again and again), the client has
 function Subscription:next(timeout) end
 
 --- An iterator over `next(timeout)`: nil at the end; a timeout or an error raises, also a lost connection (the iterator can be
@@ -264,12 +265,13 @@ function Subscription:settimeout(seconds) end
 ---@return integer
 function Subscription:pending() end
 
---- The answers to `requestmany`. It is its own iterator: calling it is `next`. Closed by `close`, by the end of a block, or collected.
+--- The answers to `requestmany`. It is its own iterator: calling it is `next`, which in a loop nobody can ask why there are no more:
+--- what is not "EOF", "ETIMEDOUT", "ENORESPONDERS" or "ECANCELED" raises. Closed by `close`, by the end of a block, or collected.
 ---@class lipc.answers
 local Answers = {}
 
 --- The next answer.
----@return lipc.message? answer, string? message, string? code "EOF" there were `max`, "ETIMEDOUT" timeout or stall, "ENORESPONDERS" nobody is subscribed, "ECANCELED", or why the client has ended
+---@return lipc.message? answer, string? message, string? code "EOF" there were `max`, "ETIMEDOUT" timeout or stall, "ENORESPONDERS" nobody is subscribed, "EPERM" as with request, "ECANCELED", or why the client has ended
 function Answers:next() end
 
 --- Wants no more of them.

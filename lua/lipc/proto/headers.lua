@@ -65,6 +65,13 @@ end
 
 local function append(lines, name, value)
   check_name(name)
+  if type(value) == "table" then
+    for key in pairs(value) do
+      if math.type(key) ~= "integer" or key < 1 or key > #value then
+        error(("bad value of header %s: a string or a list of strings expected"):format(name), 0)
+      end
+    end
+  end
   for _, one in ipairs(type(value) == "table" and value or { value }) do
     insert(lines, name .. ": " .. check_value(name, one))
   end

@@ -10,6 +10,7 @@
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
 local classify = require "lipc.proto.nats_errors".classify
+local go_quote = require "lipc.proto.go_quote"
 local json = require "lipc.proto.json"
 local nats_client_parser = require "lipc.proto.nats_client_parser"
 local nats_requests = require "lipc.proto.nats_requests"
@@ -22,6 +23,8 @@ local is_subject, is_pattern = subject_rules.is_subject, subject_rules.is_patter
 local REUSABLE_PIECES = 4096
 -- So many subjects are remembered as valid, with the beginning of their line.
 local KNOWN_SUBJECTS = 1024
+
+local REFUSED = "Permissions Violation for Subscription to "
 
 local CONNECT_ORDER = {
   "verbose", "pedantic", "echo", "headers", "no_responders", "protocol", "name", "lang", "version", "user", "pass",
@@ -54,6 +57,7 @@ local CONNECT_ORDER = {
 ---@field received integer
 ---@field max? integer
 ---@field winding? boolean   the server was told to end it
+---@field refused? fun(text: string, code: string): boolean?  the server does not take it; true: on_error need not be told
 
 ---@class lipc.proto.Client
 ---@field state "waiting"|"greeting"|"ready"|"closed"
@@ -89,6 +93,8 @@ local function new(options)
     pings_unsent = 0,
     requests = {},
     lasting = {}, -- those that take more than one answer
+    asked = {}, -- their subjects
+    refusals = {}, -- by quoted subject: the requests that the server may refuse next
     subjects = {},
     subject_count = 0,
   }, Client)
@@ -167,6 +173,7 @@ end
 ---waiting: their answers find the same inbox.
 function Client:reset()
   self.parser:stop()
+  self.refusals = {}
   abandon_pings(self, "connection lost")
   -- the next connection is told of all subscriptions anew, with what is left of their maximum
   for i in pairs(self.told) do self.out[i] = "" end
@@ -184,7 +191,7 @@ function Client:close(reason)
   reason = reason or "closed"
   abandon_pings(self, reason)
   local requests = self.requests
-  self.requests, self.lasting, self.subscriptions = {}, {}, {}
+  self.requests, self.lasting, self.asked, self.subscriptions = {}, {}, {}, {}
   self.out, self.count, self.greeting, self.pending = {}, 0, "", 0
   for _, callback in pairs(requests) do
     callback(nil, reason, "ECONNRESET")
@@ -255,7 +262,7 @@ function Client:publish(subject, data, reply, header)
   end
   if self.state == "closed" then return nil, "closed", "ECONNRESET" end
   local size, max = #data + (header and #header or 0), self.server_info.max_payload
-  if max and size > max then return nil, "larger than the server's max_payload", "EMSGSIZE" end
+  if max and size > max then return nil, ("%d bytes, the server's max_payload is %d"):format(size, max), "EMSGSIZE" end
   if reply or header then return self:publish_more(subject, data, reply, header) end
 
   local out, count = self.out, self.count
@@ -305,7 +312,7 @@ end
 function Client:subscribe(subject, queue, callback, max)
   local good, reason = is_pattern(subject)
   if not good then return nil, reason, "EINVAL" end
-  if queue and (queue == "" or queue:find "[ \t\r\n]") then return nil, "a queue's name has no blanks", "EINVAL" end
+  if queue and (queue == "" or queue:find "[ \t\r\n]") then return nil, "a queue's name is empty or has blanks", "EINVAL" end
   if self.state == "closed" then return nil, "closed", "ECONNRESET" end
   self.last_sid = self.last_sid + 1
   local subscription = {
@@ -462,11 +469,25 @@ local function failed(self, text, code)
   self:on_error(text, code, true)
 end
 
+-- What the server refuses is told to whom it was about, where it can be known.
+local function refused(self, text, code)
+  local quoted = text:match '^Permissions Violation for Publish to (".*")$'
+  if quoted then return self:refuse(quoted, text, code) end
+  local sid, about = text:match '%(sid "(%d+)"%)$', {}
+  for _, one in pairs(self.subscriptions) do
+    if one.refused and (sid == one.sid or not sid and text == REFUSED .. go_quote(one.subject)
+      .. (one.queue and " using queue " .. go_quote(one.queue) or "")) then about[#about + 1] = one end
+  end
+  local told = false
+  for _, one in ipairs(about) do told = one.refused(text, code) or told end
+  return told
+end
+
 ---@package
 function Client:err(text)
   local fatal, code = classify(text)
   if fatal then return failed(self, text, code) end
-  self:on_error(text, code, false)
+  if code ~= "EPERM" or not refused(self, text, code) then self:on_error(text, code, false) end
 end
 
 ---@package
