@@ -193,6 +193,7 @@ describe("client, when the broker goes,", function()
         assert.is_true(publisher:flush(SECONDS))
       end)
       while broker:stats().slow_consumers == 0 do ipc.sleep(0.001) end
+      assert(broker:reload { write_deadline = SECONDS }) -- once is enough
       local msg, message, code = sub:next(SECONDS)
       while msg do
         got = got + 1

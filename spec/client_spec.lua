@@ -347,7 +347,7 @@ describe("client", function()
     assert.is_true(c:flush(SECONDS))
     for _, where in ipairs { url, handle:url "tcp" } do
       local out = peer.run([[
-        local c = assert(ipc.connect(arg[1])):setvbuf "full"
+        local c = assert(ipc.connect(arg[1], { timeout = 60 })):setvbuf "full" -- also how long it waits at the end
         local own = c:subscribe "bulk"  -- what comes back to it is never read
         for i = 1, 5000 do assert(c:publish("bulk", ("%06d"):format(i) .. ("x"):rep(100))) end
       ]], where)
