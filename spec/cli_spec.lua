@@ -256,7 +256,7 @@ describe("lipc ls and rm", function()
     local name, object = make()
     local status, out, err = cli.run { "ls", "--match", name:sub(1, -2) .. "?", "-k", "semaphore" }
     assert.same({ 0, "" }, { status, err })
-    assert.matches("^KIND +OWNER +MODE +BYTES +AGE +IDLE +CREATOR +NAME\nsemaphore +%S+ +0600 +%d+ +%ds +%ds +%a+ +" .. name:gsub("%-", "%%-") .. "\n$", out)
+    assert.matches("^KIND +OWNER +MODE +BYTES +AGE +IDLE +CREATOR +NAME\nsemaphore +%S+ +0600 +%d+ +%d+s +%d+s +%a+ +" .. name:gsub("%-", "%%-") .. "\n$", out)
     assert.same({ 0, "semaphore\t" .. name .. "\n", "" }, { cli.run { "ls", "-1", "--match", name } })
     status, out = cli.run { "ls", "-u", "-k", "semaphore", "--match", name }
     assert.equal(0, status)
