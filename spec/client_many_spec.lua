@@ -15,6 +15,8 @@ describe("client", function()
   end)
 
   local function connect(url, options)
+    options = options or {}
+    options.timeout = options.timeout or SECONDS -- two seconds are not much where everything stands still
     local c = assert(ipc.connect(url or broker:url(), options))
     clients[#clients + 1] = c
     return c

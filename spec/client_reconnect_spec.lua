@@ -10,6 +10,8 @@ describe("client, when the broker goes,", function()
   local clients = {}
 
   local function connect(url, options)
+    options = options or {}
+    options.timeout = options.timeout or SECONDS -- two seconds are not much where everything stands still
     local c = assert(ipc.connect(url, options))
     clients[#clients + 1] = c
     return c

@@ -11,12 +11,14 @@ describe("client", function()
   local clients = {}
 
   setup(function()
-    handle = assert(ipc.broker.start { path = names.path ".sock", tcp = "127.0.0.1:0" })
+    handle = assert(ipc.broker.start { path = names.path ".sock", tcp = "127.0.0.1:0", auth_timeout = SECONDS })
     url = handle:url()
   end)
   teardown(function() handle:close() end)
 
   local function connect(where, options)
+    options = options or {}
+    options.timeout = options.timeout or SECONDS -- two seconds are not much where everything stands still
     local c = assert(ipc.connect(where or url, options))
     clients[#clients + 1] = c
     return c
