@@ -40,13 +40,13 @@ describe("a worker that dies", function()
         finished = true
       end)
       loop:wrap(function()
-        local before = -1
+        local then_done = -1
         while not finished do
           ipc.sleep(random() * 0.004)
           local pids = pool:stat().pids
           -- something is done between two kills: where a fork takes long none would ever be ready
-          if not finished and done > before and pids[1] and ipc.signal.kill(pids[random(#pids)], "SIGKILL") then
-            killed, before = killed + 1, done
+          if not finished and done > then_done and pids[1] and ipc.signal.kill(pids[random(#pids)], "SIGKILL") then
+            killed, then_done = killed + 1, done
           end
         end
       end)
