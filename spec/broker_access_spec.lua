@@ -172,7 +172,7 @@ describe("access", function()
     assert(socket:write(input, "PING\r\n"))
     local parts = {}
     while true do
-      local line = assert(socket:read "L")
+      local line = assert(nats.line(socket))
       if line == "PONG\r\n" then return table.concat(parts) end
       parts[#parts + 1] = line
     end
@@ -209,8 +209,8 @@ describe("access", function()
         assert.equal("", answers(writer, pub "x.1" .. pub "x.1.2" .. pub "y"))
         local got = {}
         for i = 1, 3 do
-          got[i] = assert(reader:read "L")
-          assert(reader:read "L")
+          got[i] = assert(nats.line(reader))
+          assert(nats.line(reader))
         end
         table.sort(got)
         assert.same({ "MSG x.1.2 1 2\r\n", "MSG x.1.2 2 2\r\n", "MSG y 1 2\r\n" }, got)
@@ -222,8 +222,8 @@ describe("access", function()
         local client, service = login(server.url, "all"), login(server.url, user)
         assert.equal("", answers(service, "SUB ask.* 1\r\n"))
         assert.equal("", answers(client, "SUB _INBOX.me 9\r\nPUB ask.x _INBOX.me 2\r\nhi\r\n"))
-        assert.equal("MSG ask.x 1 _INBOX.me 2\r\n", service:read "L")
-        assert.equal("hi\r\n", service:read "L")
+        assert.equal("MSG ask.x 1 _INBOX.me 2\r\n", nats.line(service))
+        assert.equal("hi\r\n", nats.line(service))
         if before then before() end
         local said = answers(service, pub "_INBOX.me":rep(times))
         return said, select(2, answers(client, ""):gsub("MSG _INBOX.me 9 2\r\nhi\r\n", "")), service
@@ -311,7 +311,7 @@ describe("access", function()
         -- nats-server closes without a word when the whole user has gone
         assert.equal(name == "nats-server" and "" or "-ERR 'Authorization Violation'\r\n", nats.rest(goes))
         assert.equal("-ERR 'Authorization Violation'\r\n", nats.rest(changes))
-        assert.equal(no_sub("b", ' (sid "2")'), less:read "L")
+        assert.equal(no_sub("b", ' (sid "2")'), nats.line(less))
         assert.equal(no_pub "b", answers(less, pub "b"))
         assert.equal("", answers(login(server.url, "comes"), pub "b"))
         assert.equal("", answers(login(server.url, "changes", "another"), pub "b"))

@@ -330,7 +330,7 @@ describe("broker", function()
 
     it("pauses the publisher meanwhile, so that memory stays bounded", function()
       local loop = assert(ipc.loop.new())
-      local broker = assert(ipc.broker.new { path = names.path ".sock" }:wrap(loop))
+      local broker = assert(ipc.broker.new { path = names.path ".sock", write_deadline = SECONDS }:wrap(loop))
       local highest, sent, received = 0, 0, 0
       local message = ("PUB a 10000\r\n%s\r\n"):format(("x"):rep(10000))
       local total = 3000 * #message

@@ -15,7 +15,7 @@ describe("client", function()
   teardown(function() handle:close() end)
 
   local function connect()
-    local c = assert(ipc.connect(url))
+    local c = assert(ipc.connect(url, { timeout = SECONDS }))
     clients[#clients + 1] = c
     return c
   end

@@ -127,7 +127,7 @@ describe("transcripts over sockets", function()
       assert(socket:write(transcript[3], "PING\r\n"))
       local pongs, parts = select(2, answer:gsub("PONG\r\n", "")) + 1, {}
       repeat
-        parts[#parts + 1] = assert(socket:read "L")
+        parts[#parts + 1] = assert(nats.line(socket))
         if parts[#parts] == "PONG\r\n" then pongs = pongs - 1 end
       until pongs == 0
       output = table.concat(parts, "", 1, #parts - 1)

@@ -10,6 +10,8 @@ describe("client, when the broker goes,", function()
   local clients = {}
 
   local function connect(url, options)
+    options = options or {}
+    options.timeout = options.timeout or SECONDS -- two seconds are not much where everything stands still
     local c = assert(ipc.connect(url, options))
     clients[#clients + 1] = c
     return c
@@ -213,6 +215,7 @@ describe("client, when the broker goes,", function()
         assert.is_true(publisher:flush(SECONDS))
       end)
       while broker:stats().slow_consumers == 0 do ipc.sleep(0.001) end
+      assert(broker:reload { write_deadline = SECONDS }) -- once is enough
       local msg, message, code = sub:next(SECONDS)
       while msg do
         got = got + 1

@@ -11,12 +11,14 @@ describe("client", function()
   local clients = {}
 
   setup(function()
-    handle = assert(ipc.broker.start { path = names.path ".sock", tcp = "127.0.0.1:0" })
+    handle = assert(ipc.broker.start { path = names.path ".sock", tcp = "127.0.0.1:0", auth_timeout = SECONDS })
     url = handle:url()
   end)
   teardown(function() handle:close() end)
 
   local function connect(where, options)
+    options = options or {}
+    options.timeout = options.timeout or SECONDS -- two seconds are not much where everything stands still
     local c = assert(ipc.connect(where or url, options))
     clients[#clients + 1] = c
     return c
@@ -371,7 +373,7 @@ describe("client", function()
     assert.is_true(c:flush(SECONDS))
     for _, where in ipairs { url, handle:url "tcp" } do
       local out = peer.run([[
-        local c = assert(ipc.connect(arg[1])):setvbuf "full"
+        local c = assert(ipc.connect(arg[1], { timeout = 60 })):setvbuf "full" -- also how long it waits at the end
         local own = c:subscribe "bulk"  -- what comes back to it is never read
         for i = 1, 5000 do assert(c:publish("bulk", ("%06d"):format(i) .. ("x"):rep(100))) end
       ]], where)

@@ -26,7 +26,7 @@ busted.subscribe({ "file", "start" }, function()
   globals = {}
   for name in next, _G do globals[name] = true end
   before = hoststate.before()
-  patience = tonumber(os.getenv "LIPC_SPEC_PATIENCE") or 10
+  patience = tonumber(os.getenv "LIPC_SPEC_PATIENCE") or 60
   return nil, true
 end)
 

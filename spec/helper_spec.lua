@@ -47,7 +47,7 @@ local function run(environment, files)
   -- not through a pipe: what the files leave behind would hold its other end
   local out = dir .. "/output"
   local ok, _, code = os.execute(
-    ("%s SEED=1 sh .build/specs plain %s >%s 2>&1 </dev/null"):format(environment, files, out))
+    ("REPEAT= FILTER= V= %s SEED=1 sh .build/specs plain %s >%s 2>&1 </dev/null"):format(environment, files, out))
   local f = assert(io.open(out))
   local text = f:read "a"
   f:close()

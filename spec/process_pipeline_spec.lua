@@ -85,12 +85,14 @@ describe("process.run", function()
 
   it("at its deadline ends the group, a grandchild too that ignores SIGTERM", function()
     local from, to = assert(pipe.open())
+    local path = names.path()
     local ok, message, code, r = process.run {
-      "sh", "-c", "trap '' TERM; echo got this far; (cat <&3; echo never) & wait", fds = { [3] = from }, timeout = 0.1,
-      kill_after = 0.05,
+      "sh", "-c", "trap '' TERM; echo got this far; (cat <&3; echo never) & echo >" .. path .. "; wait", fds = { [3] = from },
+      input = programs.input_after(path), timeout = 0.1, kill_after = 0.05,
     }
     from:close()
     to:close()
+    os.remove(path)
     assert.same({ nil, "process.run sh: timed out", "ETIMEDOUT" }, { ok, message, code })
     assert.equal("got this far\n", r.stdout)
     assert.equal("SIGKILL", r.status.signal)
@@ -101,8 +103,8 @@ describe("process.run", function()
     local path = names.path()
     -- the leader ends at SIGTERM at once, its child ignores it
     assert.equal("ETIMEDOUT", select(3, process.run {
-      "sh", "-c", "(trap '' TERM; exec cat) <&3 & echo $! >" .. path .. "; wait", fds = { [3] = r }, timeout = 0.2,
-      kill_after = 0.05,
+      "sh", "-c", "(trap '' TERM; exec cat) <&3 & echo $! >" .. path .. "; wait", fds = { [3] = r },
+      input = programs.input_after(path), timeout = 0.1, kill_after = 0.05,
     }))
     r:close()
     local pid = tonumber(slurp(path))
@@ -112,9 +114,12 @@ describe("process.run", function()
   end)
 
   it("gives SIGTERM a chance, and does not wait longer than needed", function()
+    local path = names.path()
     local _, _, code, r = process.run {
-      "sh", "-c", "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done", timeout = 0.1, kill_after = 60,
+      "sh", "-c", "trap 'echo bye; exit 7' TERM; echo ready; echo >" .. path .. "; while :; do sleep 0.01; done",
+      input = programs.input_after(path), timeout = 0.1, kill_after = 60,
     }
+    os.remove(path)
     assert.same({ "ETIMEDOUT", "ready\nbye\n", 7 }, { code, r.stdout, r.status.code })
   end)
 
@@ -145,8 +150,9 @@ describe("process.run", function()
   it("lets the other coroutines run, and ends with its task", function()
     local l = assert(ipc.loop.new())
     local ticks, result, pid = 0, nil, nil
+    local go_on, go = assert(pipe.open())
     local task = l:wrap(function()
-      result = process.run { "sh", "-c", "sleep 0.05; echo done" }
+      result = process.run { "sh", "-c", "read x <&3; echo done", fds = { [3] = go_on } }
       process.run { "sh", "-c", "echo $$ >&3; exec sleep 1000", fds = { [3] = pid } }
     end)
     local r, w = assert(pipe.open())
@@ -155,6 +161,7 @@ describe("process.run", function()
       while not result do
         ipc.sleep(0.001)
         ticks = ticks + 1
+        if ticks == 4 then go:write "\n" end
       end
       pid = r:read "n"
       task:cancel()
@@ -164,8 +171,7 @@ describe("process.run", function()
     assert.equal("done\n", result.stdout)
     assert.is_true(ticks > 3)
     eventually(function() return gone(pid) end)
-    r:close()
-    w:close()
+    for _, o in ipairs { r, w, go_on, go } do o:close() end
   end)
 
   it("works in a coroutine that nobody manages, and twice at a time", function()
@@ -350,7 +356,11 @@ describe("process.pipeline", function()
   it("has one deadline for all of it", function()
     local path = names.path()
     local _, message, code, r = process.pipeline {
-      { "sh", "-c", "echo $$ >" .. path .. "; exec sleep 1000" }, upper,
+      { "sh", "-c", "echo $$ >" .. path .. "; exec sleep 1000" },
+      function(input, output)
+        programs.input_after(path)() -- the deadline is not before that
+        upper(input, output)
+      end,
       { function(input) input:read "a" end, fork = true }, timeout = 0.1,
     }
     assert.same({ "process.pipeline function: timed out", "ETIMEDOUT" }, { message, code })
@@ -363,28 +373,34 @@ describe("process.pipeline", function()
   end)
 
   it("does not wait for what has ended in the group but was not reaped", function()
+    local path = names.path()
     local zombie
     local _, _, code, r = process.pipeline {
-      { "sh", "-c", "echo $$; exec sleep 1000" },
-      function(input)
-        zombie = assert(process.spawn { "true", pgroup = input:read "n" })
-        zombie:exited()
+      { "sh", "-c", "echo $$ >" .. path .. "; exec sleep 1000" },
+      function() -- the deadline is not before all of this
+        programs.input_after(path)()
+        zombie = assert(process.spawn { "true", pgroup = math.tointeger(tonumber(slurp(path))) })
+        programs.standing(function() return gone(zombie:pid()) end)
+        ipc.sleep(1000)
       end,
-      timeout = 0.5, kill_after = 3600, -- this spec file's time ends before
+      timeout = 0.1, kill_after = 3600, -- this spec file's time ends before
     }
+    os.remove(path)
     assert.same({ "ETIMEDOUT", "SIGTERM" }, { code, r.stages[1].status.signal })
     assert.is_true(zombie:wait(60).ok)
     zombie:close()
   end)
 
   it("gives a grandchild that handles SIGTERM its time", function()
-    local path = names.path()
+    local path, ready = names.path(), names.path()
     local _, _, code, r = process.run {
-      "sh", "-c", "(trap 'sleep 0.1; echo bye >" .. path .. "; exit' TERM; echo ready; while :; do sleep 0.01; done) & wait",
-      timeout = 2, kill_after = 3600,
+      "sh", "-c", "(trap 'sleep 0.1; echo bye >" .. path .. "; exit' TERM; echo ready; echo >" .. ready
+        .. "; while :; do sleep 0.01; done) & wait",
+      input = programs.input_after(ready), timeout = 0.1, kill_after = 3600,
     }
     assert.same({ "ETIMEDOUT", "ready\n", "bye\n" }, { code, r.stdout, slurp(path) })
     os.remove(path)
+    os.remove(ready)
   end)
 
   it("starts nothing that stays when a later stage cannot be started", function()

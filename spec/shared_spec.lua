@@ -2,7 +2,6 @@
 local ipc = require "lipc"
 local names = require "support.names"
 local peer = require "support.peer"
-local ticks = require "support.ticks"
 
 local shared = ipc.shared
 
@@ -331,11 +330,11 @@ describe("the lock of a shared value", function()
 
   it("makes one coroutine wait for the other, and nobody else", function()
     local loop, order = ipc.loop.new(), {}
-    local beside = ticks and 0
+    local beside = 0
     loop:wrap(function()
       v:with(function()
         order[#order + 1] = "in"
-        ipc.sleep(0.05)
+        repeat ipc.sleep(0.001) until beside > 5
         order[#order + 1] = "out"
       end)
     end)

@@ -9,8 +9,8 @@ local function pair(type) return assert(socket.pair { type = type }) end
 
 local function tcp()
   local l = assert(socket.listen { host = "127.0.0.1", port = 0 })
-  local c = assert(socket.connect { host = "127.0.0.1", port = l:getsockname().port, timeout = 10 })
-  local s = assert(l:accept(10))
+  local c = assert(socket.connect { host = "127.0.0.1", port = l:getsockname().port, timeout = 60 })
+  local s = assert(l:accept(60))
   l:close()
   return c, s
 end
@@ -40,7 +40,7 @@ describe("socket.pair", function()
     assert.equal(a, a:write("one\n", 2, "\n"))
     assert.same({ "one", 2 }, { b:read("l", "n") })
     assert.equal(b, b:write "back")
-    assert.equal("back", a:readsome(100, 10))
+    assert.equal("back", a:readsome(100, 60))
     close(a, b)
   end)
 
@@ -53,7 +53,7 @@ describe("socket.pair", function()
     local a, b = pair()
     local l = assert(socket.listen { port = 0 })
     local c = assert(socket.connect { port = l:getsockname().port })
-    local d = assert(l:accept(10))
+    local d = assert(l:accept(60))
     local e = assert(socket.datagram {})
     for _, s in ipairs { a, b, c, d, e, l } do
       local flags
@@ -119,7 +119,7 @@ for _, kind in ipairs { "unix", "tcp" } do
       assert.is_true(ipc.now() - before >= 0.02)
       local got = 0
       a:shutdown "w"
-      b:settimeout(20)
+      b:settimeout(60)
       while true do
         local data, _, why = b:readsome(65536)
         if not data then
@@ -138,7 +138,7 @@ for _, kind in ipairs { "unix", "tcp" } do
       assert(b:write "unread")
       assert(a:write "unread too")
       b:close()
-      a:settimeout(10)
+      a:settimeout(60)
       local ok, _, code
       repeat ok, _, code = a:write "x" until not ok
       assert.is_truthy(code == "EPIPE" or code == "ECONNRESET", code)
@@ -149,9 +149,9 @@ for _, kind in ipairs { "unix", "tcp" } do
     it("reads nothing more after shutdown of reading", function()
       local a, b = open()
       assert(a:shutdown "r")
-      assert.equal("EOF", (select(3, a:readsome(10, 10))))
+      assert.equal("EOF", (select(3, a:readsome(10, 60))))
       assert(a:shutdown "rw")
-      assert.equal("EOF", (select(3, b:readsome(10, 10))))
+      assert.equal("EOF", (select(3, b:readsome(10, 60))))
       close(a, b)
     end)
 
@@ -168,7 +168,7 @@ for _, kind in ipairs { "unix", "tcp" } do
       for i = 0, 255 do bytes[#bytes + 1] = string.char(i) end
       local all = table.concat(bytes):rep(40)
       assert(a:write(all))
-      b:settimeout(10)
+      b:settimeout(60)
       assert.equal(all, b:read(#all))
       close(a, b)
     end)
@@ -182,11 +182,11 @@ describe("shutdown of a socket that holds data back", function()
     a:setvbuf "full"
     assert(a:write "held")
     assert.equal("ETIMEDOUT", (select(3, a:shutdown("w", 0.02))))
-    b:settimeout(10)
+    b:settimeout(60)
     local loop = assert(ipc.loop.new())
     local got = 0
-    loop:run(function() assert(a:shutdown("w", 10)) end, function()
-      for data in function() return (b:readsome(65536, 10)) end do got = got + #data end
+    loop:run(function() assert(a:shutdown("w", 60)) end, function()
+      for data in function() return (b:readsome(65536, 60)) end do got = got + #data end
     end)
     assert.is_true(got > 4)
     loop:close()
@@ -211,7 +211,7 @@ describe("listener", function()
   it("says what it accepted, in tostring and messages", function()
     local l = assert(socket.listen { port = 0 })
     local c = assert(socket.connect { port = l:getsockname().port })
-    local s = assert(l:accept(10))
+    local s = assert(l:accept(60))
     local peer = c:getsockname()
     assert.same(peer, s:getpeername())
     assert.matches(("^lipc.socket.stream 127.0.0.1:%d %%(fd %d%%)$"):format(peer.port, s:fd()), tostring(s))
@@ -233,11 +233,11 @@ describe("listener", function()
         hold[#hold + 1] = f
       end
       for _ = 1, 3 do
-        local s, message, code = l:accept(5)
+        local s, message, code = l:accept(60)
         print(s, (message:gsub(":%d+:", ":N:")), code)
       end
       hold[1]:close()
-      local s = assert(l:accept(5))
+      local s = assert(l:accept(60))
       c:write "through\n"
       print(s:read())
     ]]))
@@ -259,10 +259,10 @@ describe("listener", function()
     -- one that waits gets in as soon as somebody is accepted
     local loop = assert(ipc.loop.new())
     loop:run(function()
-      local late = assert(socket.connect { path = path, timeout = 10 })
+      local late = assert(socket.connect { path = path, timeout = 60 })
       table.insert(hold, late)
     end, function()
-      local accepted = assert(l:accept(10))
+      local accepted = assert(l:accept(60))
       table.insert(hold, accepted)
     end)
     loop:close()
@@ -305,8 +305,8 @@ t = socket.create_server(('127.0.0.1', 0))
 socket.send_fds(s, [b'x'], [a.fileno(), t.fileno()])
 s.recv(1)
 ]], path)
-    local c = assert(l:accept(20))
-    local _, fds = assert(c:recvfds(1, { timeout = 20 }))
+    local c = assert(l:accept(60))
+    local _, fds = assert(c:recvfds(1, { timeout = 60 }))
     local s, t = socket.fromfd(fds[1]), socket.fromfd(fds[2])
     assert.equal("ETIMEDOUT", (select(3, s:readsome(10, 0.01))))
     assert.equal("ETIMEDOUT", (select(3, t:accept(0.01))))
@@ -341,7 +341,7 @@ describe("a peer not written here", function()
       local l = assert(socket.listen(a))
       if a.port then target = target .. l:getsockname().port end
       local p = peers.run("socat", "-u", target, "STDOUT")
-      local s = assert(l:accept(20))
+      local s = assert(l:accept(60))
       assert(s:write("hello over " .. name))
       s:close()
       assert.equal("hello over " .. name, peers.done(p))
@@ -365,9 +365,9 @@ if A[1] and A[1][0] == '/': os.unlink(A[1])
 ]], family, where or "")
       local port = p:read "n"
       if a.port then a.port = port end
-      a.timeout = 20
+      a.timeout = 60
       local c = assert(socket.connect(a))
-      c:settimeout(20)
+      c:settimeout(60)
       assert(c:write "shout\n")
       assert.equal("SHOUT", c:read())
       assert(c:shutdown "w")

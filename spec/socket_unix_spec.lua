@@ -112,7 +112,7 @@ describe("a listener at a path", function()
       assert.equal("EADDRINUSE", (select(3, socket.listen { path = path, replace = false })))
       local l = assert(socket.listen { path = path })
       local c = assert(socket.connect { path = path })
-      local s = assert(l:accept(10))
+      local s = assert(l:accept(60))
       c:close()
       s:close()
       l:close()
@@ -129,7 +129,7 @@ s.setblocking(False)
 try: print('saw', s.accept() if A[2] else s.recv(1))
 except OSError as e: print('saw nothing')
 ]], path, type, listens, name)
-        local hold = assert(gate:accept(20))
+        local hold = assert(gate:accept(60))
         for _ = 1, 3 do
           local l, message, code = socket.listen { path = path }
           assert.is_nil(l)
@@ -183,7 +183,7 @@ except OSError as e: print('saw nothing')
           io.flush()
           gate:read(1)
         ]], go:getsockname().abstract, path)
-        gate[i] = assert(go:accept(20))
+        gate[i] = assert(go:accept(60))
       end
       for i = 1, 5 do assert(gate[i]:write "g") end
       local count = {}
@@ -191,7 +191,8 @@ except OSError as e: print('saw nothing')
         local line = p[i]:read "l"
         count[line] = (count[line] or 0) + 1
       end
-      assert.same({ listening = 1, EADDRINUSE = 4 }, count)
+      -- EBUSY: one of the others stood still with the lock in hand
+      assert.same({ 1, 4 }, { count.listening, (count.EADDRINUSE or 0) + (count.EBUSY or 0) })
       for i = 1, 5 do gate[i]:close() end
       for i = 1, 5 do peers.done(p[i]) end
       go:close()
@@ -209,11 +210,11 @@ except OSError as e: print('saw nothing')
       local l = assert(socket.listen { path = path }) -- has found that it is dead, and is about to remove it
       holdunlink(-1)
       print "listening"
-      local s = assert(l:accept(20))
+      local s = assert(l:accept(60))
       print(s:read "a")
       l:close()
     ]], path, name)
-    local hold = assert(gate:accept(20))
+    local hold = assert(gate:accept(60))
     assert.equal("unlinking", p:read "l")
     local l, message, code = socket.listen { path = path }
     assert.is_nil(l)
@@ -275,7 +276,7 @@ describe("an abstract name", function()
     assert.is_true(#a.abstract > 0)
     local e = assert(socket.datagram {})
     assert.is_true(e:sendto("x", a))
-    assert.equal("x", d:recv(10, 10))
+    assert.equal("x", d:recv(10, 60))
     d:close()
     e:close()
   end)
@@ -297,7 +298,7 @@ print(os.getpid())
 print(*struct.unpack('3i', s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
 s.recv(1)
 ]], path)
-    local s = assert(l:accept(20))
+    local s = assert(l:accept(60))
     local pid = p:read "n"
     local uid = probe.getuid()
     local cred = assert(s:peercred())

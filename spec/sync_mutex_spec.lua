@@ -221,11 +221,12 @@ describe("sync.mutex", function()
 
   it("lets other coroutines run while it waits, and waits for them", function()
     local r, w = assert(ipc.pipe.open())
+    local go_on, go = assert(ipc.pipe.open())
     local p = shared.child(function()
       assert(m:lock())
       w:write "locked\n"
       r:close()
-      ipc.sleep(0.05)
+      assert(go_on:read(1))
       assert(m:unlock())
     end)
     assert.equal("locked", r:read "l")
@@ -241,14 +242,14 @@ describe("sync.mutex", function()
       while not done do
         ipc.sleep(0)
         n = n + 1
+        if n == 3 then go:write "x" end
       end
     end)
     loop:wrap(function() assert.equal(5, m:with(function() return 5 end, 60)) end)
     loop:run()
     assert.is_true(done)
     shared.joined(p)
-    r:close()
-    w:close()
+    for _, o in ipairs { r, w, go_on, go } do o:close() end
     local s = { spawn = function(f) loop:wrap(f) end, run = function() loop:run() end }
     assert(m:lock())
     local seen, _, _, why = ticks.beside(s, function() m:close() end, function() return m:lock(60) end)

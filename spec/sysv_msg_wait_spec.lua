@@ -98,7 +98,7 @@ describe("waiting in sysv.msg", function()
   it("costs next to nothing", function()
     local before = os.clock()
     q:receive(0, 1.5)
-    assert.is_true(os.clock() - before < 0.015, "a wait that uses the processor")
+    assert.is_true(os.clock() - before < 0.1, "a wait that uses the processor")
   end)
 
   it("goes on after a signal's callback, with the same end", function()

@@ -8,7 +8,7 @@ local bad_seconds = require("lipc.loop.waiting").bad_seconds
 local forks = require("lipc.core").wait().forks
 local now, huge, unpack = ipc.now, math.huge, table.unpack
 
-local ENDING = 2 -- seconds that idle workers get to end when the pool is closed
+local ENDING = 10 -- seconds that idle workers get to end when the pool is closed
 
 local Pool = {}
 Pool.__index = Pool

@@ -71,7 +71,7 @@ local function check(worker)
   assert(s == s:sub(1, 1):rep(#s), "a text is torn")
 end
 
-for _ = 1, kills do
+repeat
   local i = math.random(WORKERS)
   local instant = ipc.now() + math.random() * 3e-3
   while ipc.now() < instant do end
@@ -83,7 +83,8 @@ for _ = 1, kills do
   killed = killed + 1
   check(i)
   workers[i] = start(i)
-end
+  -- how many are inside is chance: it goes on until some were
+until killed >= kills and (dict:stat().repairs >= kills / 40 or killed >= 10 * kills)
 for i, p in ipairs(workers) do
   assert(p:kill "KILL")
   p:wait()

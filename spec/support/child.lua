@@ -24,7 +24,7 @@ function child.lua(script, ...)
     end
   ]] .. script)
   -- the limit is for what should have ended by itself
-  local command = { "exec timeout --foreground -s KILL 300", quoted(os.getenv "LUA"), quoted(path) }
+  local command = { "exec timeout --foreground -s KILL 600", quoted(os.getenv "LUA"), quoted(path) }
   for _, word in ipairs { ... } do command[#command + 1] = quoted(word) end
   local p = assert(io.popen(table.concat(command, " ") .. " 2>&1"))
   return p, function()

@@ -74,7 +74,7 @@ local function foreign(name)
   if pid then
     return tonumber(pid) ~= probe.getpid() and procstat(pid) ~= nil and not is_ours(pid)
   end
-  return not os.getenv "CI" and not name:find("lipc", 1, true)
+  return (os.getenv "CI" or "") == "" and not name:find("lipc", 1, true)
 end
 
 local function names(dir, list)
@@ -210,7 +210,7 @@ end
 -- Like diff(before, take()), but gives what is on its way out (a process that was killed, a thread
 -- that ends) until the deadline to go.
 function hoststate.settle(before, seconds)
-  local deadline = probe.now() + (seconds or 10)
+  local deadline = probe.now() + (seconds or 60)
   while true do
     collectgarbage()
     collectgarbage()

@@ -74,19 +74,29 @@ function nats.connect(url)
   return socket:settimeout(SECONDS)
 end
 
+-- line(socket) -> what comes next, as socket:read "L".  nats-server asks each client two seconds after it came whether it
+-- lives: that is answered here.
+function nats.line(socket)
+  while true do
+    local line, message, code = socket:read "L"
+    if line ~= "PING\r\n" then return line, message, code end
+    assert(socket:write "PONG\r\n")
+  end
+end
+
 -- open(url[, connect]) -> socket: has read INFO, sent a CONNECT that asks for no answers, and been accepted.
 function nats.open(url, options)
   local socket = nats.connect(url)
   assert(assert(socket:read "L"):find "^INFO {")
   assert(socket:write("CONNECT ", options or '{"verbose":false,"pedantic":false}', "\r\nPING\r\n"))
-  assert.equal("PONG\r\n", assert(socket:read "L"))
+  assert.equal("PONG\r\n", assert(nats.line(socket)))
   return socket
 end
 
 -- sync(socket): the server has handled everything that was sent; nothing else came meanwhile.
 function nats.sync(socket)
   assert(socket:write "PING\r\n")
-  assert.equal("PONG\r\n", assert(socket:read "L"))
+  assert.equal("PONG\r\n", assert(nats.line(socket)))
 end
 
 -- rest(socket) -> what comes until the server closes

@@ -13,7 +13,7 @@ peer.quote = quote
 -- sh(command[, mode]) -> file, as of io.popen.  A test that fails leaves its peer waiting for something
 -- that never comes, and collecting the file would wait for the peer: so each has a limit.
 function peer.sh(command, mode)
-  return assert(io.popen("exec timeout --foreground 100 sh -c " .. quote(command), mode or "r"))
+  return assert(io.popen("exec timeout --foreground 300 sh -c " .. quote(command), mode or "r"))
 end
 
 -- The command line that runs a script with the module in reach; the script removes its own file.

@@ -1,6 +1,7 @@
 -- Programs and Lua scripts that specs of processes run.
 local ipc = require "lipc"
 local names = require "support.names"
+local probe = require "support.probe"
 local process = ipc.process
 
 local programs = {}
@@ -46,6 +47,26 @@ function programs.eventually(f)
   while not f() do
     assert(ipc.now() < deadline, "it never became true")
     ipc.sleep(0.002)
+  end
+end
+
+-- The same with the whole thread standing still: what runs in it and has a deadline is late for that.
+function programs.standing(f)
+  local deadline = probe.now() + 60
+  while not f() do
+    assert(probe.now() < deadline, "it never became true")
+    probe.pause(0.002)
+  end
+end
+
+-- input(path) -> a function for the option `input`, which gives none, but not before there is a line in the file: a
+-- deadline that has passed by then is looked at after that.
+function programs.input_after(path)
+  return function()
+    programs.standing(function()
+      local f <close> = io.open(path)
+      return f and f:read "L"
+    end)
   end
 end
 

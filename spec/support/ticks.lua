@@ -60,7 +60,7 @@ function ticks.tests(busted, new)
   it("a deadline passes beside others", function()
     local n, a, message, code = ticks.beside(s, function() end, function() return r:readsome(1, 0.05) end)
     assert.same({ nil, "pipe:readsome: timed out", "ETIMEDOUT" }, { a, message, code })
-    assert.is_true(n >= 3)
+    assert.is_true(n >= 1) -- how often depends on the machine; where the thread is blocked it is never
   end)
 
   it("several wait for one descriptor, in both directions", function()
@@ -164,6 +164,8 @@ function ticks.tests(busted, new)
   end)
 
   it("a descriptor number that is used again is waited for anew", function()
+    collectgarbage() -- nothing else is closed meanwhile, whose number it would be
+    collectgarbage()
     local fd = r:fd()
     s.spawn(function() r:readsome(1, 0.01) end)
     s.run()

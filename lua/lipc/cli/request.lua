@@ -4,6 +4,8 @@ local connect = require "lipc.cli.connect"
 local failure = require "lipc.cli.failure"
 local printer = require "lipc.cli.printer"
 
+local CONNECTING = 2
+
 local request = { summary = "Ask, and show the answer." }
 
 function request.options(command)
@@ -31,7 +33,8 @@ end
 function request.run(arguments)
   local show = printer.new(arguments, "raw")
   local headers = connect.headers(arguments.header)
-  local client <close> = connect.open(arguments, { reconnect = false, timeout = arguments.timeout })
+  -- few seconds for the answers do not mean that there must be a connection in as few
+  local client <close> = connect.open(arguments, { reconnect = false, timeout = math.max(arguments.timeout, CONNECTING) })
   local answers <close> = failure.must(client:requestmany(arguments.subject, connect.data(arguments.data), {
     headers = headers, timeout = arguments.timeout, stall = arguments.stall,
     max = arguments.replies > 0 and arguments.replies or nil,
