@@ -84,9 +84,9 @@ describe("client", function()
         assert.same({ "a", answer.data }, answer.headers.N)
       end
       assert.is_true(n <= 3 and ipc.now() - began >= 0.1)
-        began, n = ipc.now(), 0
-        for _ in assert(c:requestmany("who", "", 0.1)) do n = n + 1 end -- the seconds alone
-        assert.is_true(n <= 3 and ipc.now() - began >= 0.1)
+      began, n = ipc.now(), 0
+      for _ in assert(c:requestmany("who", "", 0.1)) do n = n + 1 end -- the seconds alone
+      assert.is_true(n <= 3 and ipc.now() - began >= 0.1)
     end)
 
     both("says at once that nobody is there", function()
