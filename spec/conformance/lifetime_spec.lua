@@ -6,12 +6,6 @@ local function close_all(list)
   for _, o in ipairs(list) do o:close() end
 end
 
-local function count_fds()
-  local n = 0
-  for _ in pairs(probe.fds()) do n = n + 1 end
-  return n
-end
-
 for _, type in ipairs(types) do
   describe(type.name, function()
     it("closes once and says true every time", function()
@@ -42,24 +36,24 @@ for _, type in ipairs(types) do
       close_all(others)
     end)
 
-    local held = type.held == nil and count_fds or type.held
+    local held = type.held == nil and probe.fds or type.held
     if held then it("gives back what it holds when it is collected or its block ends", function()
       collectgarbage()
       collectgarbage()
       local before = held()
       ;(function()
         local o, others = type.open()
-        assert.is_true(held() > before)
+        assert.is_not.same(before, held())
         return nil, o, others -- alive until here
       end)()
       collectgarbage()
       collectgarbage()
-      assert.equal(before, held())
+      assert.same(before, held())
       do
         local o <close>, others = type.open() -- luacheck: ignore
         close_all(others)
       end
-      assert.equal(before, held())
+      assert.same(before, held())
     end) end
 
     if type.failing then it("is half-built without harm when the system refuses", function()
