@@ -147,7 +147,7 @@ describe("shared.struct", function()
       return r.x
     end))
     assert.error_matches(function() shared.struct { { "with", "f64" } } end, "field 'with' has the name of a method")
-    assert.error_matches(function() shared.struct { { "x", "f65" } } end, "#1 to 'struct' %(field 1: unknown type 'f65'%)")
+    assert.error_matches(function() shared.struct { { "x", "f65" } } end, "#1 to 'struct' %(field 'x': unknown type 'f65'%)")
     s:close()
     assert.error_matches(function() return s.x end, "closed")
   end)
