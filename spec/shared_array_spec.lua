@@ -97,9 +97,9 @@ describe("shared.array", function()
       print(#assert(ipc.shared.array("u16", nil, { name = arg[1] })))
       print(ipc.shared.struct({ { "x", "u16" } }, { name = arg[1] }))]], name)
     assert.is_true(ok, out)
-    local refused = "nil\tshared.array " .. name .. ": Protocol error (%s)\tEPROTO\n"
-    assert.equal("5\t65535\tu16\n" .. refused:format "its elements are of another type" .. refused:format
-      "it has 5 elements, 6 expected" .. "5\n", (out:gsub("nil\tshared.struct[^\n]*\n$", "")))
+    local refused = "nil\tshared.array " .. name .. ": Invalid argument (%s)\tEINVAL\n"
+    assert.equal("5\t65535\tu16\n" .. refused:format "type is u16, i16 asked for" .. refused:format
+      "number of elements is 5, 6 asked for" .. "5\n", (out:gsub("nil\tshared.struct[^\n]*\n$", "")))
     assert.matches("nil\tshared.struct .*array is there", out)
     assert.equal(7, a[1])
     assert.same({ type = "array", name = name, count = 5, itemsize = 2, offset = 128 }, a:stat())
@@ -164,7 +164,7 @@ describe("shared.struct", function()
       print(ipc.shared.struct({ { "x", "f64" } }, { name = arg[1] }))]], name)
     assert.is_true(ok, out)
     assert.equal("0.5\thello\t2.5\t200\t3\nnil\tshared.struct " .. name
-      .. ": Protocol error (its elements are of another type)\tEPROTO\n", out)
+      .. ": Invalid argument (number of fields is 5, 1 asked for)\tEINVAL\n", out)
     assert.equal(-1, s.n[3])
     local again <close> = assert(shared.struct(layout, { name = name }))
     assert.equal(0.5, again.x)

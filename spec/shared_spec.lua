@@ -173,7 +173,7 @@ describe("shared.value", function()
     assert.is_true(again:close())
     assert.same({ nil, ("shared.value %s: File exists"):format(name), "EEXIST" },
       { shared.value("i32", 7, { name = name, create = true, exclusive = true }) })
-    assert.same({ nil, ("shared.value %s: Protocol error (i32 is there, i64 expected)"):format(name), "EPROTO" },
+    assert.same({ nil, ("shared.value %s: Invalid argument (type is i32, i64 asked for)"):format(name), "EINVAL" },
       { shared.value("i64", nil, { name = name }) })
     assert.same({ nil, ("shared.dict %s: Protocol error (a value is there)"):format(name), "EPROTO" },
       { shared.dict { name = name } })

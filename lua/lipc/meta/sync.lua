@@ -9,7 +9,8 @@
 ---
 --- Each takes `sizeof` bytes at an offset that is a multiple of ALIGN (of 64 it does not share a cache line with others), and
 --- begins with a header that says what it is; the layout has a version. `create = true` makes one where there are zeros, and
---- opens one that is there; without it one must be there. Anything else there is `"EPROTO"`, and left alone. Closing, or
+--- opens one that is there; without it one must be there. Anything else there is `"EPROTO"`, and left alone. One that was made
+--- with another type, or for other slots or parties, than the call says is `"EINVAL"`, and the message has both. Closing, or
 --- collecting, an object, or closing its mapping, gives back what it holds. A forked child holds nothing of what its parent holds.
 --- A name stays until `unlink = true` or `ipc.shm.unlink` removes it; of what is "ENOTRECOVERABLE" that is the way to a new one.
 ---
