@@ -16,7 +16,9 @@
 ---
 --- What is in `cond`, `rwlock`, `barrier` and `once` is never trusted: who overwrites it makes others wait until their time is
 --- over, or fail, no more. `mutex` and `semaphore` are the C library's, for programs in C that share them: it trusts what is in
---- their memory, so whoever can write to them is trusted, and can end this process.
+--- their memory, so whoever can write to them is trusted, and can end this process. So can one who makes their file shorter in the
+--- nanoseconds between the C library's look at one that is taken and its call of futex(2) (`ipc.semaphore`; any `lock` of a mutex that
+--- another has makes that call). At any other time that is "lost mapping"; in `ipc.shm.anonymous`, which is sealed, nobody can.
 ---@class lipc.sync.module
 ---@field ALIGN integer what offsets must be a multiple of: 8
 ---@field NATIVE_OFFSET integer where behind the offset the pthread_mutex_t of a mutex and the sem_t of a semaphore lie: 32
