@@ -3,6 +3,7 @@ local ipc = require "lipc"
 local names = require "support.names"
 local peer = require "support.peer"
 local ticks = require "support.ticks"
+local becoming = require("support.shared").becoming
 
 local shared = ipc.shared
 
@@ -297,6 +298,14 @@ describe("the lock of a shared value", function()
     assert.is_false(raised)
     assert.matches("shared_spec%.lua:%d+: bad argument #1 to 'update' %(its result: number expected, got nil%)", message)
     assert.equal(0, v:get(0))
+  end)
+
+  it("is found when its holder has become another program, which is still there", function()
+    local v <close> = assert(shared.value("i64", 0))
+    local kill = becoming(function() assert(v:lock()) end)
+    assert.same({ true, "EOWNERDEAD" }, { v:trylock() })
+    assert(v:consistent() and v:unlock())
+    kill()
   end)
 
   it("is found when its holder died, told, and made consistent or not", function()

@@ -14,7 +14,7 @@
 --- one of the two, and nobody waits for it. What must be one step of several operations goes into `with(fn)` (or between
 --- `lock` and `unlock`): the operations of all others wait meanwhile, as long as their timeout says, under a loop their
 --- coroutine only. `update` is `with` for one value. Who is killed inside `with` is found by the next one, whose function is
---- called with "EOWNERDEAD" (`lock` returns it): `consistent()` says that what is there is in order; without it the object is
+--- called with "EOWNERDEAD" (`lock` returns it; execve(2) counts as death, as `ipc.sync` says): `consistent()` says that what is there is in order; without it the object is
 --- "ENOTRECOVERABLE" once it is given back. Single operations go on before that.
 ---
 --- Whoever may write to the memory may write anything there. That gives wrong values, or errors ("EPROTO": what is

@@ -6,6 +6,8 @@
 --- Whoever dies, at whatever instant, is found: the next one gets the lock, and is told `"EOWNERDEAD"`, because what it protects
 --- may be half-changed; he repairs it, and says so by `consistent()`. Who unlocks without that makes it `"ENOTRECOVERABLE"` for
 --- all. Those who wait for others than a mutex look every 0.1 s whether these are alive. All processes are of one pid name space.
+--- Who becomes another program (execve(2)) counts as dead. Of others than a mutex that is known by where its stack begins: not by
+--- another user's process, nor where addresses are not random (`setarch -R`); there it counts as long as the new program runs.
 ---
 --- Each takes `sizeof` bytes at an offset that is a multiple of ALIGN (of 64 it does not share a cache line with others), and
 --- begins with a header that says what it is; the layout has a version. `create = true` makes one where there are zeros, and
