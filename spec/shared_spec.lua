@@ -301,7 +301,6 @@ describe("the lock of a shared value", function()
   end)
 
   it("is found when its holder has become another program, which is still there", function()
-    local v <close> = assert(shared.value("i64", 0))
     local kill = becoming(function() assert(v:lock()) end)
     assert.same({ true, "EOWNERDEAD" }, { v:trylock() })
     assert(v:consistent() and v:unlock())
