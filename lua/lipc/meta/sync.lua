@@ -57,7 +57,7 @@ function sync.mutex(where, offset, opts) end
 function sync.cond(where, offset, opts) end
 
 ---@class lipc.sync.rwlock.options : lipc.sync.options
----@field slots? integer with create: how many objects can hold it, or wait to write, at once; 1 to 4096, default 64
+---@field slots? integer how many objects can hold it, or wait to write, at once: 1 to 4096, of one that is made 64 by default; "EINVAL" where one that is there is for another number
 
 --- A reader-writer lock. Writers go first: while one waits no new reader comes in. -- see pthread_rwlock_init(3)
 ---@param where string|userdata name or mapping
