@@ -187,11 +187,11 @@ for _, mt in pairs(debug.getregistry()) do note_metatable(mt) end
 local function methods_of(mt)
   local index = rawget(mt, "__index")
   if type(index) == "table" then return index end
-  if type(index) == "function" then -- elements by number, methods by name: the table is an upvalue, as may be mt
+  if type(index) == "function" then -- elements by number, methods by name: an upvalue, as metatables may be
     for i = 1, 255 do
       local name, up = debug.getupvalue(index, i)
       if not name then break end
-      if type(up) == "table" and up ~= mt and name ~= "_ENV" then return up end
+      if type(up) == "table" and not rawget(up, "__name") and name ~= "_ENV" then return up end
     end
   end
   return {}

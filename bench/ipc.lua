@@ -35,14 +35,7 @@ return function(tools)
     end
   end
 
-  local function operations(what, count, target)
-    return function(name)
-      local medians, values = tools.rounds_of {
-        lua = ("%s %s %d"):format(PEER, what, count), c = ("%s %s %d"):format(TWIN, what, count),
-      }
-      tools.report(name, "ns", medians, tools.ratio_of(values, "lua", "c"), target)
-    end
-  end
+  local operations = tools.against_c(PEER, TWIN)
 
   -- What lipc costs over C, in empty checked method calls.
   local function semaphore(name)

@@ -58,6 +58,18 @@ local function report(name, unit, medians, ratio, target, other, what)
       target.at_least and ">=" or "<=", target.at_least or target.at_most)))
 end
 
+-- Makes rows that run an operation so often in the program of lipc, and in its twin.
+local function against_c(peer, twin)
+  return function(what, count, target)
+    return function(name)
+      local medians, values = rounds_of {
+        lua = ("%s %s %d"):format(peer, what, count), c = ("%s %s %d"):format(twin, what, count),
+      }
+      report(name, "ns", medians, ratio_of(values, "lua", "c"), target)
+    end
+  end
+end
+
 local function pair(channel, first, second)
   return ("%s pair %s %s -- %s"):format(TWIN, channel, first, second)
 end
@@ -115,6 +127,7 @@ local benches = {
 
 local tools = {
   lua = lua, cc = cc, rounds = rounds, median = median, rounds_of = rounds_of, ratio_of = ratio_of, report = report,
+  against_c = against_c,
 }
 for _, part in ipairs { "broker", "ipc", "map", "view", "sync", "shared", "pool" } do
   for _, bench in ipairs(require(part)(tools)) do benches[#benches + 1] = bench end

@@ -15,21 +15,12 @@ return function(tools)
     end
   end
 
-  local function against_c(what, count, target)
-    return function(name)
-      local medians, values = tools.rounds_of {
-        lua = ("%s %s %d"):format(PEER, what, count), c = ("%s %s %d"):format(TWIN, what, count),
-      }
-      tools.report(name, "ns", medians, tools.ratio_of(values, "lua", "c"), target)
-    end
-  end
-
   return {
     { "mutex lock+unlock", in_calls("mutex", 3000000, { at_most = 3.5 }) },
     { "mutex with", in_calls("with", 1000000) },
     { "placed semaphore wait+post", in_calls("sem", 3000000) },
     { "rwlock rdlock+unlock", in_calls("rdlock", 1000000) },
     { "rwlock wrlock+unlock", in_calls("wrlock", 1000000) },
-    { "mutex, 2 processes that count", against_c("contended", 300000) },
+    { "mutex, 2 processes that count", tools.against_c(PEER, TWIN)("contended", 300000) },
   }
 end

@@ -9,9 +9,7 @@ local valgrind = os.getenv "LIPC_SPEC_MODE" == "valgrind" -- which knows no pidf
 describe("examples/flock", function()
   it("_ranges: two writers lose nothing", function()
     if valgrind then return pending "valgrind knows no pidfd" end
-    local out, ok = peer.example "flock_ranges"
-    assert.is_true(ok, out)
-    assert.equal("total 400, first 200, second 200\n", out)
+    assert.equal("total 400, first 200, second 200\n", peer.shown "flock_ranges")
   end)
 
   it("_single_instance: one at a time, also after a crash", function()
@@ -26,12 +24,8 @@ describe("examples/flock", function()
     assert.equal(("it runs already: flock.lockfile %s: timed out (held by process %d)\n"):format(path, first:pid()), out)
     first:kill "SIGKILL"
     first:wait()
-    out, ok = peer.example("flock_single_instance", path)
-    assert.is_true(ok, out)
-    assert.equal(("process %d has left its lock file behind\nrunning\n"):format(first:pid()), out)
-    out, ok = peer.example("flock_single_instance", path)
-    assert.is_true(ok, out)
-    assert.equal("running\n", out)
+    assert.equal(("process %d has left its lock file behind\nrunning\n"):format(first:pid()), peer.shown("flock_single_instance", path))
+    assert.equal("running\n", peer.shown("flock_single_instance", path))
     assert.is_nil(io.open(path))
   end)
 end)

@@ -5,14 +5,14 @@ local names = require "support.names"
 local programs = require "support.programs"
 local pools = require "support.pools"
 
-local left, numbers = pools.left, pools.numbers
+local numbers = pools.numbers
 
 local seed = tonumber(os.getenv "SEED") or os.time()
 
 describe("a worker that dies", function()
   local before
   before_each(function() before = hoststate.before() end)
-  after_each(function() assert.same({}, left(before, 60)) end)
+  after_each(function() assert.same({}, hoststate.settle(before)) end)
 
   it("is replaced; its items are run again, each result comes once and in its place", function()
     local kills = tonumber(os.getenv "CHAOS_KILLS") or os.getenv "LIPC_SPEC_MODE" == "plain" and 150 or 20

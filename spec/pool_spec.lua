@@ -4,7 +4,7 @@ local hoststate = require "support.hoststate"
 local names = require "support.names"
 local pools = require "support.pools"
 
-local left, numbers = pools.left, pools.numbers
+local numbers = pools.numbers
 
 local function own_pid()
   local f <close> = assert(io.open "/proc/self/stat")
@@ -23,7 +23,7 @@ describe("pool:map", function()
       for i = 1, n do assert.equal(i * 2, r[i]) end
     end
     assert.is_true(pool:close())
-    assert.same({}, left(before, 60))
+    assert.same({}, hoststate.settle(before))
   end)
 
   it("is the same by ipc.pool{} and ipc.pool.open{}; the default is a worker for each processor", function()
@@ -455,18 +455,18 @@ describe("a pool", function()
     assert.is_true(pool:close())
     assert.is_true(pool:close())
     assert.is_true(pool:kill())
-    assert.same({}, left(before, 60))
+    assert.same({}, hoststate.settle(before))
     pool = ipc.pool { workers = 2 }
     assert(pool:map(double, numbers(10)))
     assert.is_true(pool:kill())
-    assert.same({}, left(before, 60))
+    assert.same({}, hoststate.settle(before))
     pool = ipc.pool { workers = 2 }
     assert(pool:map(double, numbers(10)))
     pool:submit(ipc.sleep, 1000)
     pool = nil -- luacheck: ignore 311
     collectgarbage()
     collectgarbage()
-    assert.same({}, left(before, 60))
+    assert.same({}, hoststate.settle(before))
   end)
 
   it("lets idle workers end in good order", function()

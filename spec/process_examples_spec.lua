@@ -1,11 +1,6 @@
 -- The examples of processes and pipelines do what they say.
 local programs = require "support.programs"
-
-local function run(name, ...)
-  local out, status = programs.output { programs.lua, "examples/" .. name .. ".lua", stderr = "stdout", ... }
-  assert.is_true(status.ok, out)
-  return out
-end
+local run = require("support.peer").shown
 
 describe("the example", function()
   it("process", function()

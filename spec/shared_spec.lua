@@ -2,6 +2,7 @@
 local ipc = require "lipc"
 local names = require "support.names"
 local peer = require "support.peer"
+local becoming = require("support.shared").becoming
 
 local shared = ipc.shared
 
@@ -172,7 +173,7 @@ describe("shared.value", function()
     assert.is_true(again:close())
     assert.same({ nil, ("shared.value %s: File exists"):format(name), "EEXIST" },
       { shared.value("i32", 7, { name = name, create = true, exclusive = true }) })
-    assert.same({ nil, ("shared.value %s: Protocol error (i32 is there, i64 expected)"):format(name), "EPROTO" },
+    assert.same({ nil, ("shared.value %s: Invalid argument (type is i32, i64 asked for)"):format(name), "EINVAL" },
       { shared.value("i64", nil, { name = name }) })
     assert.same({ nil, ("shared.dict %s: Protocol error (a value is there)"):format(name), "EPROTO" },
       { shared.dict { name = name } })
@@ -296,6 +297,13 @@ describe("the lock of a shared value", function()
     assert.is_false(raised)
     assert.matches("shared_spec%.lua:%d+: bad argument #1 to 'update' %(its result: number expected, got nil%)", message)
     assert.equal(0, v:get(0))
+  end)
+
+  it("is found when its holder has become another program, which is still there", function()
+    local kill = becoming(function() assert(v:lock()) end)
+    assert.same({ true, "EOWNERDEAD" }, { v:trylock() })
+    assert(v:consistent() and v:unlock())
+    kill()
   end)
 
   it("is found when its holder died, told, and made consistent or not", function()

@@ -147,6 +147,13 @@ describe("sync.mutex", function()
     shared.joined(shared.child(function() assert.equal("ENOTRECOVERABLE", code(m.lock, m)) end))
   end)
 
+  it("is taken over from who has become another program, which is still there", function()
+    local kill = shared.becoming(function() assert(m:lock()) end)
+    assert.same({ true, "EOWNERDEAD" }, { m:trylock() })
+    assert(m:consistent() and m:unlock())
+    kill()
+  end)
+
   it("tells the function of with that the owner died", function()
     assert.same({ m, nil, "x" }, { m:with(function(...)
       assert.equal(1, select("#", ...))

@@ -137,7 +137,7 @@ describe("sysv.shm", function()
     same = assert(shm.open(key))
     assert.equal(s:id(), same:id())
     same:close()
-    assert.same({ nil, ("sysv.shm.open key 0x%08x: Invalid argument (it has 100 bytes, size is 101)"):format(key), "EINVAL" },
+    assert.same({ nil, ("sysv.shm.open key 0x%08x: Invalid argument (size is 100, 101 asked for)"):format(key), "EINVAL" },
       { shm.open(key, { size = 101 }) })
   end)
 

@@ -63,25 +63,33 @@ describe("a layout", function()
   end)
 
   it("refuses what makes none", function()
-    local bad = {
-      ["table expected"] = "x", ["no fields"] = {}, ["field 1: table expected, got string"] = { "x" },
-      ["field 1: name expected, got nil"] = { {} }, ["field 1: unknown type 'nil'"] = { { "x" } },
-      ["field 2: unknown type 'i33'"] = { { "x", "i32" }, { "y", "i33" } },
+    local bad = { -- the whole of what is said about them
+      ["table expected, got string"] = "x", ["no fields, or too many"] = {}, ["field 1: table expected, got string"] = { "x" },
+      ["field 1: name expected, got nil"] = { {} }, ["field 'x': unknown type 'nil'"] = { { "x" } },
+      ["field 'y': unknown type 'i33'"] = { { "x", "i32" }, { "y", "i33" } },
       ["field 2: another one is called 'x'"] = { { "x", "i32" }, { "x", "i32" } },
-      ["unknown option 'aling'"] = { { "x", "i32" }, aling = 4 }, ["unknown option '4'"] = { { "x", "i32", 1, 2 } },
-      ["unknown option 'size'"] = { { "x", "i32", size = 1 } }, ["'count': 0 is out of range"] = { { "x", "i32", 0 } },
-      ["'count': integer expected, got string"] = { { "x", "i32", "3" } },
-      ["%(option 'size': integer expected, got string%)"] = { { "x", "i32" }, size = "3" },
-      ["%(field 1: 'align': integer expected, got string%)"] = { { "x", "i32", align = "3" } },
-      ["too many dimensions"] = { { "x", "i32", {} } }, ["'align': 3 is no power of two"] = { { "x", "i32", align = 3 } },
-      ["'pad': %-64 is out of range"] = { { "x", "i32" }, pad = -64 }, ["unknown pad 'page'"] = { { "x", "i32" }, pad = "page" },
-      ["the fields need 4 bytes"] = { { "x", "i32" }, size = 3 }, ["'offset': %-1 is out of range"] = { { "x", "i8", offset = -1 } },
-      ["layout is too large"] = { { "x", "f64", { 1 << 40, 1 << 40 } } },
-      ["'packed': boolean expected"] = { { "x", "i32" }, packed = 1 },
+      ["unknown option 'aling'"] = { { "x", "i32" }, aling = 4 }, ["field 'x': unknown option '4'"] = { { "x", "i32", 1, 2 } },
+      ["field 'x': unknown option 'size'"] = { { "x", "i32", size = 1 } },
+      ["field 'y': 'count': 0 is out of range"] = { { "x", "i32" }, { "y", "i32", 0 } },
+      ["field 'x': 'count': integer expected, got string"] = { { "x", "i32", "3" } },
+      ["option 'size': integer expected, got string"] = { { "x", "i32" }, size = "3" },
+      ["field 'x': 'align': integer expected, got string"] = { { "x", "i32", align = "3" } },
+      ["field 'x': too many dimensions, or none"] = { { "x", "i32", {} } },
+      ["field 'x': 'align': 3 is no power of two"] = { { "x", "i32", align = 3 } },
+      ["option 'align': 5 is no power of two"] = { { "x", "i32" }, align = 5 },
+      ["option 'pad': -64 is out of range"] = { { "x", "i32" }, pad = -64 }, ["unknown pad 'page'"] = { { "x", "i32" }, pad = "page" },
+      ["field 'x': unknown pad 'page'"] = { { "x", "i32", pad = "page" } },
+      ["option 'size': the fields need 4 bytes"] = { { "x", "i32" }, size = 3 },
+      ["field 'y': 'offset': -1 is out of range"] = { { "x", "i8" }, { "y", "i8", offset = -1 } },
+      ["field 'x': layout is too large"] = { { "x", "f64", { 1 << 40, 1 << 40 } } },
+      ["field 'y': layout is too large"] = { { "x", "u8" }, { "y", "f64", 1 << 59 }, { "z", "u8" } },
+      ["option 'packed': boolean expected, got number"] = { { "x", "i32" }, packed = 1 },
     }
-    for pattern, fields in pairs(bad) do fails(pattern, layout, fields) end
+    for problem, fields in pairs(bad) do
+      fails("bad argument #1 to '[^']+' %(" .. problem:gsub("%-", "%%-") .. "%)$", layout, fields)
+    end
     local l = layout { { "x", "u8" } }
-    fails("nested too deeply", function()
+    fails("field 'x': layouts are nested too deeply", function()
       for _ = 1, 20 do l = layout { { "x", l } } end
     end)
     fails("no field 'z'", all.offset, all, "z")

@@ -77,8 +77,13 @@ int lipc_mapfile_map (struct lipc_mapfile *m, const struct lipc_mapoptions *o, i
 static int choose_size (struct lipc_mapoptions *o, uint64_t bytes, char *note, size_t notesize) {
   note[0] = '\0';
   if (o->offset > bytes || (o->sized && o->size > bytes - o->offset)) {
-    snprintf(note, notesize, "it has %llu bytes, offset %llu and size %llu go beyond",
-             (unsigned long long)bytes, (unsigned long long)o->offset, (unsigned long long)o->size);
+    char there[24], asked[64];
+    snprintf(there, sizeof there, "%llu", (unsigned long long)bytes);
+    if (o->offset == 0) snprintf(asked, sizeof asked, "%llu", (unsigned long long)o->size);
+    else
+      snprintf(asked, sizeof asked, "offset %llu and %llu", (unsigned long long)o->offset,
+               (unsigned long long)o->size);
+    lipc_noteother(note, notesize, "size", there, asked);
     return -EINVAL;
   }
   if (o->sized) return 0;

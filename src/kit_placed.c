@@ -181,6 +181,14 @@ void *lipc_sync_object (lua_State *L, const struct lipc_sync_making *k, int *ret
   return p;
 }
 
+const char *lipc_sync_refuse (lua_State *L, int obj) {
+  struct lipc_placed *p = lua_touserdata(L, obj);
+  lua_getiuservalue(L, obj, LIPC_UV_NAME);
+  p->owned = NULL;
+  p->h.fd = LIPC_CLOSED;
+  return lua_tostring(L, -1);
+}
+
 /* ---- short operations ---- */
 
 int lipc_sync_lock (struct lipc_placed *p, struct lipc_sync_header *h) {

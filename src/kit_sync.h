@@ -186,6 +186,10 @@ struct lipc_sync_making {
 ** read: metamethods run before the mapping is looked at.  owned true: close closes the mapping too. */
 void *lipc_sync_object (lua_State *L, const struct lipc_sync_making *maker, int *ret_n);
 
+/* For a constructor that does not want what is there after all: closes its object, at index obj, and pushes its
+** name, for the failure. */
+const char *lipc_sync_refuse (lua_State *L, int obj);
+
 /* The options create and exclusive. */
 void lipc_sync_options (lua_State *L, struct lipc_sync_making *maker);
 

@@ -126,6 +126,24 @@ int lipc_failself (lua_State *L, const char *op, int err) {
   return lipc_failselfnote(L, op, err, NULL);
 }
 
+void lipc_noteother (char *note, size_t size, const char *what, const char *there,
+                     const char *asked) {
+  snprintf(note, size, "%s is %s, %s asked for", what, there, asked);
+}
+
+int lipc_failother (lua_State *L, const char *op, const char *object, const char *what,
+                    const char *there, const char *asked) {
+  char note[256];
+  lipc_noteother(note, sizeof note, what, there, asked);
+  return lipc_failnote(L, op, object, -EINVAL, note);
+}
+
+int lipc_failothern (lua_State *L, const char *op, const char *object, const char *what,
+                     lua_Integer there, lua_Integer asked) {
+  return lipc_failother(L, op, object, what, lua_pushfstring(L, "%I", (LUAI_UACINT)there),
+                        lua_pushfstring(L, "%I", (LUAI_UACINT)asked));
+}
+
 int lipc_result (lua_State *L, const char *op, int err) {
   if (err < 0) return lipc_failself(L, op, err);
   lua_pushboolean(L, 1);

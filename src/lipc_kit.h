@@ -132,6 +132,17 @@ int lipc_failnote (lua_State *L, const char *op, const char *object, int err, co
 int lipc_failself (lua_State *L, const char *op, int err);
 int lipc_failselfnote (lua_State *L, const char *op, int err, const char *note);
 
+/* For constructors that find something with other properties than they were asked for: "EINVAL", and the note
+** "slots is 5, 6 asked for".  This is the one rule: what is there is compared with what the caller says that it
+** is, whether it may be made or not; what he does not say, and what it holds or may be used by (a value, a
+** mode), is not.  What is of another kind, or nobody's, is "EPROTO". */
+int lipc_failother (lua_State *L, const char *op, const char *object, const char *what,
+                    const char *there, const char *asked);
+int lipc_failothern (lua_State *L, const char *op, const char *object, const char *what,
+                     lua_Integer there, lua_Integer asked);
+void lipc_noteother (char *note, size_t size, const char *what, const char *there,
+                     const char *asked);
+
 /* Pushes true and returns 1, or fails. */
 int lipc_result (lua_State *L, const char *op, int err);
 

@@ -52,6 +52,18 @@ int shared_openfail (lua_State *L, const struct lipc_sync_what *what, const char
   return lipc_failnote(L, op, name, -EPROTO, note);
 }
 
+int shared_openother (lua_State *L, const struct lipc_sync_what *what, const char *property,
+                      const char *there, const char *asked) {
+  const char *name, *op = names_of(L, what, &name);
+  return lipc_failother(L, op, name, property, there, asked);
+}
+
+int shared_openothern (lua_State *L, const struct lipc_sync_what *what, const char *property,
+                       lua_Integer there, lua_Integer asked) {
+  const char *name, *op = names_of(L, what, &name);
+  return lipc_failothern(L, op, name, property, there, asked);
+}
+
 static int sync_fail (lua_State *L, int err, const struct lipc_sync_header *h,
                       const struct lipc_sync_what *what, const struct lipc_map *m) {
   const char *name, *op = names_of(L, what, &name);
@@ -118,8 +130,15 @@ static int l_shared_own (lua_State *L) {
   return 1;
 }
 
+/* other(op, name, property, there, asked) -> nil, msg, "EINVAL": what is there was made otherwise */
+static int l_shared_other (lua_State *L) {
+  return lipc_failother(L, luaL_checkstring(L, 1), lua_tostring(L, 2), luaL_checkstring(L, 3),
+                        luaL_tolstring(L, 4, NULL), luaL_tolstring(L, 5, NULL));
+}
+
 static const luaL_Reg funcs[] = {
   {"kind", l_shared_kind},
+  {"other", l_shared_other},
   {"own", l_shared_own},
   {NULL, NULL},
 };

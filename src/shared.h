@@ -32,6 +32,12 @@ int shared_open (lua_State *L, const struct lipc_class *cls, const struct lipc_s
 /* Fails for what is there, and not what was expected. */
 int shared_openfail (lua_State *L, const struct lipc_sync_what *what, const char *note);
 
+/* The same with "EINVAL" for what was made otherwise than was asked for (lipc_failother). */
+int shared_openother (lua_State *L, const struct lipc_sync_what *what, const char *property,
+                      const char *there, const char *asked);
+int shared_openothern (lua_State *L, const struct lipc_sync_what *what, const char *property,
+                       lua_Integer there, lua_Integer asked);
+
 /* Of an __index that is a function, the upvalue that has the methods. */
 #define SHARED_METHODS 2
 

@@ -24,47 +24,34 @@ static size_t offset_of (size_t typelen) {
 
 /* ---- elements ---- */
 
+/* What a view does for its elements, and a record for its fields, is done by the very functions, called with
+** the view in the object's place: their errors then name the function that the user has called.  So the first
+** upvalue is what they have there, their metatable. */
+enum { OF_CLASS = SHARED_METHODS + 1, OF_FUNCTION };
+
+/* a[i] = value, #a, pairs(a), a:get(...) ...; s.field = value, pairs(s) */
+static int l_elements_forward (lua_State *L) {
+  struct lipc_placed *p = lua_touserdata(L, 1);
+  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(OF_CLASS))) {
+    lua_getfield(L, lua_upvalueindex(OF_CLASS), "__name");
+    return luaL_typeerror(L, 1, lua_tostring(L, -1));
+  }
+  if (!lipc_isopen(&p->h))
+    return luaL_argerror(L, 1, lua_pushfstring(L, "closed %s", p->h.cls->label));
+  lua_pop(L, 1);
+  lua_getiuservalue(L, 1, UV_ELEMENTS);
+  lua_replace(L, 1);
+  return lua_tocfunction(L, lua_upvalueindex(OF_FUNCTION))(L);
+}
+
 /* a[i], a.method; s.field, s.method */
 static int l_elements_index (lua_State *L) {
-  lipc_check(L, 1);
   if (lua_type(L, 2) == LUA_TSTRING) {
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(SHARED_METHODS)) != LUA_TNIL) return 1;
-    if (lua_toboolean(L, lua_upvalueindex(3))) return 1; /* an array has no fields */
     lua_pop(L, 1);
   }
-  lua_getiuservalue(L, 1, UV_ELEMENTS);
-  lua_replace(L, 1);
-  lua_gettable(L, 1);
-  return 1;
-}
-
-/* a[i] = value, s.field = value */
-static int l_elements_newindex (lua_State *L) {
-  lipc_check(L, 1);
-  lua_getiuservalue(L, 1, UV_ELEMENTS);
-  lua_replace(L, 1);
-  lua_settable(L, 1);
-  return 0;
-}
-
-/* #a */
-static int l_elements_len (lua_State *L) {
-  lipc_check(L, 1);
-  lua_getiuservalue(L, 1, UV_ELEMENTS);
-  lua_len(L, -1);
-  return 1;
-}
-
-/* pairs(a), pairs(s): as of the view, of the record */
-static int l_elements_pairs (lua_State *L) {
-  lipc_check(L, 1);
-  lua_getiuservalue(L, 1, UV_ELEMENTS);
-  if (luaL_getmetafield(L, -1, "__pairs") == LUA_TNIL)
-    return luaL_argerror(L, 1, "it has no pairs");
-  lua_insert(L, -2);
-  lua_call(L, 1, 3);
-  return 3;
+  return l_elements_forward(L);
 }
 
 /* a:view() -> the view, s:record() -> the record that its elements are seen through */
@@ -72,24 +59,6 @@ static int l_elements_view (lua_State *L) {
   lipc_checkopen(L, 1);
   lua_getiuservalue(L, 1, UV_ELEMENTS);
   return 1;
-}
-
-static int forwarded (lua_State *L, int status, lua_KContext ctx) {
-  (void)status;
-  (void)ctx;
-  return lua_gettop(L);
-}
-
-/* a:get(...), a:fill(...) ...: the method of that name (upvalue 2) of its view */
-static int l_array_forward (lua_State *L) {
-  lipc_checkopen(L, 1);
-  lua_getiuservalue(L, 1, UV_ELEMENTS);
-  lua_replace(L, 1);
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_gettable(L, 1);
-  lua_insert(L, 1);
-  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, forwarded);
-  return forwarded(L, LUA_OK, 0);
 }
 
 /* a:stat() -> {type=, name=, count=, itemsize=, offset=} */
@@ -112,14 +81,13 @@ static int release (lua_State *L, struct lipc_handle *h, int fd) {
 }
 
 static const luaL_Reg array_methods[] = {
-  {"view", l_elements_view}, {"stat", l_elements_stat},     {"__newindex", l_elements_newindex},
-  {"__len", l_elements_len}, {"__pairs", l_elements_pairs}, {NULL, NULL},
+  {"view", l_elements_view},
+  {"stat", l_elements_stat},
+  {NULL, NULL},
 };
 static const luaL_Reg struct_methods[] = {
   {"record", l_elements_view},
   {"stat", l_elements_stat},
-  {"__newindex", l_elements_newindex},
-  {"__pairs", l_elements_pairs},
   {NULL, NULL},
 };
 static const luaL_Reg *const all_array[] = {array_methods, lipc_hold_methods, NULL};
@@ -227,30 +195,51 @@ static int l_elements_show (lua_State *L) {
   return 1;
 }
 
-/* Of a class that is new: its methods, and then its elements. */
-static void index_elements (lua_State *L, const struct lipc_class *cls, bool array) {
-  static const char *const of_view[] = {
-    "get",      "set",     "totable", "fill",   "string", "setstring", "slice", "ipairs",
-    "copy",     "compare", "equal",   "find",   "load",   "store",     "add",   "sub",
-    "exchange", "cas",     "band",    "bor",    "bxor",   "wait",      "wake",  "type",
-    "itemsize", "stride",  "field",   "offset", "map",    NULL};
+/* Pushes what forwards to the function on top, in whose place it is.  At mt: our metatable, our methods, the
+** metatable of the elements. */
+static void push_forward (lua_State *L, int mt, lua_CFunction fn) {
+  lua_pushvalue(L, mt + 2);
+  lua_pushvalue(L, mt + 1);
+  lua_pushvalue(L, mt);
+  lua_pushvalue(L, -4);
+  lua_pushcclosure(L, fn, OF_FUNCTION);
+  lua_replace(L, -2);
+}
+
+/* Of a class that is new: its methods and metamethods are its own, and those of its elements, of the class tname. */
+static void add_elements (lua_State *L, const struct lipc_class *cls, const char *tname) {
+  static const char *const events[] = {"__newindex", "__len", "__pairs", NULL};
   luaL_getmetatable(L, cls->tname);
   int mt = lua_gettop(L);
-  if (lua_getfield(L, mt, "__index") !=
-      LUA_TTABLE) { /* it was done when the module was opened before */
+  if (lua_getfield(L, mt, "__index") != LUA_TTABLE) { /* the module was opened before */
     lua_settop(L, mt - 1);
     return;
   }
-  for (int i = 0; array && of_view[i] != NULL; i++) {
-    lua_pushvalue(L, mt);
-    lua_pushstring(L, of_view[i]);
-    lua_pushcclosure(L, l_array_forward, 2);
-    lua_setfield(L, mt + 1, of_view[i]);
+  lipc_pushmodule(L, lipc_open_view); /* it makes that class */
+  lua_pop(L, 1);
+  luaL_getmetatable(L, tname);
+  for (int i = 0; events[i] != NULL; i++) {
+    if (lua_getfield(L, mt + 2, events[i]) == LUA_TNIL) {
+      lua_pop(L, 1);
+      continue;
+    }
+    push_forward(L, mt, l_elements_forward);
+    lua_setfield(L, mt, events[i]);
   }
-  lua_pushvalue(L, mt);
-  lua_pushvalue(L, mt + 1);
-  lua_pushboolean(L, array);
-  lua_pushcclosure(L, l_elements_index, 3);
+  lua_getfield(L, mt + 2, "__index");
+  if (lua_getupvalue(L, -1, SHARED_METHODS) == NULL) lua_newtable(L); /* a record has none */
+  for (lua_pushnil(L); lua_next(L, mt + 4);) {
+    lua_pushvalue(L, -2);
+    if (lua_rawget(L, mt + 1) == LUA_TNIL) {
+      lua_pushvalue(L, -3);
+      lua_pushvalue(L, -3);
+      push_forward(L, mt, l_elements_forward);
+      lua_rawset(L, mt + 1);
+    }
+    lua_settop(L, mt + 5);
+  }
+  lua_settop(L, mt + 3);
+  push_forward(L, mt, l_elements_index);
   lua_setfield(L, mt, "__index");
   lua_settop(L, mt - 1);
 }
@@ -267,7 +256,7 @@ void shared_open_array (lua_State *L) {
                                     {"show", l_elements_show},
                                     {NULL, NULL}};
   shared_add(L, "array", &classes[0], array);
-  index_elements(L, &classes[0], true);
+  add_elements(L, &classes[0], "lipc.view");
   shared_add(L, "struct", &classes[1], record);
-  index_elements(L, &classes[1], false);
+  add_elements(L, &classes[1], "lipc.view.record");
 }

@@ -351,16 +351,23 @@ static int l_dict_make (lua_State *L) {
   return shared_make(L, &what, DICT_TABLE + i.plan.size, fill, &i);
 }
 
-/* open(mapping) -> Dict | nil, msg, code: the one that is there */
+/* open(mapping[, capacity[, bytes]]) -> Dict | nil, msg, code: the one that is there; "EINVAL": it was made
+** otherwise */
 static int l_dict_open (lua_State *L) {
   struct lipc_placed *p;
+  static const char *const options[] = {"capacity", "bytes"};
+  lua_Integer asked[] = {luaL_optinteger(L, 2, -1), luaL_optinteger(L, 3, -1)};
   int r = shared_open(L, &dict_class, &what, DICT_TABLE, &p);
   if (r > 0) return r;
   Dict *d = (Dict *)p;
   struct dict_memory *m = lipc_placed_peek(p);
-  r = shared_hash_plan(lipc_get(&m->capacity), lipc_get(&m->bytes), &d->plan);
+  uint64_t there[] = {lipc_get(&m->capacity), lipc_get(&m->bytes)};
+  r = shared_hash_plan(there[0], there[1], &d->plan);
   if (r < 0 || d->plan.size > p->size - DICT_TABLE)
     return shared_openfail(L, &what, "its header makes no sense");
+  for (int i = 0; i < 2; i++)
+    if (asked[i] >= 0 && (uint64_t)asked[i] != there[i])
+      return shared_openothern(L, &what, options[i], (lua_Integer)there[i], asked[i]);
   p->repair = dict_repair;
   p->h.fd = LIPC_NOFD;
   return 1;

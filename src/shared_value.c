@@ -348,10 +348,12 @@ static int l_value_make (lua_State *L) {
   return shared_make(L, &what, memory_size(i.type, i.capacity), fill, &i);
 }
 
-/* open(mapping[, type]) -> Value | nil, msg, code: the one that is there */
+/* open(mapping[, type[, capacity]]) -> Value | nil, msg, code: the one that is there; "EINVAL": it was made
+** otherwise */
 static int l_value_open (lua_State *L) {
   struct lipc_placed *p;
   int expected = lua_isnoneornil(L, 2) ? -1 : shared_checktype(L, 2, type_names);
+  lua_Integer asked = luaL_optinteger(L, 3, -1);
   int r = shared_open(L, &value_class, &what, sizeof(struct memory), &p);
   if (r > 0) return r;
   Value *v = (Value *)p;
@@ -360,9 +362,9 @@ static int l_value_open (lua_State *L) {
   if (type > STRING || capacity > LONGEST || memory_size((int)type, capacity) > p->size)
     return shared_openfail(L, &what, "its header makes no sense");
   if (expected >= 0 && (uint32_t)expected != type)
-    return shared_openfail(
-      L, &what,
-      lua_pushfstring(L, "%s is there, %s expected", type_names[type], type_names[expected]));
+    return shared_openother(L, &what, "type", type_names[type], type_names[expected]);
+  if (asked >= 0 && asked != (lua_Integer)capacity)
+    return shared_openothern(L, &what, "capacity", capacity, asked);
   v->type = (int)type;
   v->capacity = capacity;
   p->h.fd = LIPC_NOFD;

@@ -309,7 +309,7 @@ static void init (void *memory, const void *arg) {
 }
 
 /* barrier(map, offset[, {create=, exclusive=, parties=}]) -> Barrier | nil, msg, code.  parties: how many
-** must come; needed with create, and EINVAL where another number was made   -- see pthread_barrier_init(3) */
+** must come; needed with create, and "EINVAL" where it was made for another number   -- see pthread_barrier_init(3) */
 int lipc_sync_barrier (lua_State *L) {
   static const char *const names[] = {"create", "exclusive", "parties", NULL};
   struct lipc_sync_making k = {.cls = &lipc_barrier_class,
@@ -328,12 +328,7 @@ int lipc_sync_barrier (lua_State *L) {
   Barrier *b = lipc_sync_object(L, &k, &n);
   if (b == NULL) return n;
   b->parties = (unsigned)((b->p.size - sizeof(struct barrier)) / sizeof(struct slot));
-  if (parties != 0 && parties != b->parties) {
-    b->p.owned = NULL;
-    b->p.h.fd = LIPC_CLOSED;
-    const char *note = lua_pushfstring(L, "it is for %d", (int)b->parties);
-    lua_getiuservalue(L, -2, LIPC_UV_NAME);
-    return lipc_failnote(L, "sync.barrier", lua_tostring(L, -1), -EINVAL, note);
-  }
-  return 1;
+  if (parties == 0 || parties == b->parties) return 1;
+  return lipc_failothern(L, k.op, lipc_sync_refuse(L, lua_gettop(L)), "parties", b->parties,
+                         parties);
 }

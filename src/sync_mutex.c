@@ -376,13 +376,11 @@ static int open_ours (lua_State *L, struct lipc_sync_making *k, struct wanted w)
   if (m == NULL) return n;
   struct mutex *shared = lipc_placed_peek(&m->p);
   uint32_t type = lipc_get(&shared->type);
-  if (type > LIPC_MUTEX_ERRORCHECK || (w.told && type != w.type)) {
-    const char *note = type > LIPC_MUTEX_ERRORCHECK ? "its type is none"
-                                                    : lua_pushfstring(L, "it is %s", types[type]);
-    m->p.owned = NULL;
-    m->p.h.fd = LIPC_CLOSED;
-    return lipc_failnote(L, "sync.mutex", NULL, -EINVAL, note);
-  }
+  int obj = lua_gettop(L);
+  if (type > LIPC_MUTEX_ERRORCHECK)
+    return lipc_failnote(L, k->op, lipc_sync_refuse(L, obj), -EPROTO, "its type is none");
+  if (w.told && type != w.type)
+    return lipc_failother(L, k->op, lipc_sync_refuse(L, obj), "type", types[type], types[w.type]);
   m->recursive = type == LIPC_MUTEX_RECURSIVE;
   return 1;
 }

@@ -381,7 +381,8 @@ const struct lipc_class lipc_rwlock_class = {.tname = "lipc.sync.rwlock",
 /* ---- opening ---- */
 
 /* rwlock(map, offset[, {create=, exclusive=, slots=}]) -> Rwlock | nil, msg, code.  slots: how many objects can
-** hold it, or wait to write, at once, of one that is made (64)   -- see pthread_rwlock_init(3) */
+** hold it, or wait to write, at once (64), and "EINVAL" where it was made for another number
+** -- see pthread_rwlock_init(3) */
 int lipc_sync_rwlock (lua_State *L) {
   static const char *const names[] = {"create", "exclusive", "slots", NULL};
   struct lipc_sync_making k = {.cls = &lipc_rwlock_class,
@@ -392,7 +393,8 @@ int lipc_sync_rwlock (lua_State *L) {
   int n;
   lipc_checkopts(L, 3, names);
   lipc_sync_options(L, &k);
-  unsigned nslots = (unsigned)lipc_optint(L, 3, "slots", 1, LIPC_SYNC_MAX, LIPC_RWLOCK_SLOTS);
+  unsigned slots = (unsigned)lipc_optint(L, 3, "slots", 1, LIPC_SYNC_MAX, 0);
+  unsigned nslots = slots != 0 ? slots : LIPC_RWLOCK_SLOTS;
   k.arg = &nslots;
   k.size = lipc_rwlock_size(nslots);
   k.most = lipc_rwlock_size(LIPC_SYNC_MAX);
@@ -401,6 +403,9 @@ int lipc_sync_rwlock (lua_State *L) {
   rw->nslots = (unsigned)((rw->p.size - sizeof(struct lipc_rwmem)) / sizeof(struct lipc_rwslot));
   rw->slot = rw->wish = -1;
   rw->forkgen = lipcsys_forkgen;
-  new_readers(L, lua_gettop(L));
+  int obj = lua_gettop(L);
+  if (slots != 0 && slots != rw->nslots)
+    return lipc_failothern(L, k.op, lipc_sync_refuse(L, obj), "slots", rw->nslots, slots);
+  new_readers(L, obj);
   return 1;
 }

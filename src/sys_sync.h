@@ -11,17 +11,17 @@
 
 /* ---- who takes part ---- */
 
-/* A process, told apart from a later one with the same number by when it started.  All who share
-** the memory are of one pid name space. */
+/* A process, told apart from a later one with the same number by when it started, and from itself before an
+** exec, where that can be told.  All who share the memory are of one pid name space. */
 struct lipcsys_who {
   uint32_t pid;
-  uint64_t start; /* in ticks since the system's start; 0: not known */
+  uint64_t start; /* when, and what of the program's image others can see; 0: not known */
 };
 
 /* This process; asked of the system once, and again in a forked child. */
 struct lipcsys_who lipcsys_self (void);
 
-/* Whether that process runs.  One that has ended and only waits to be reaped does not.  Where it
+/* Whether that process runs, and the same program.  One that has ended and only waits to be reaped does not.  Where it
 ** cannot be told it does.  -- see kill(2), proc(5) /proc/pid/stat */
 bool lipcsys_isalive (struct lipcsys_who who);
 

@@ -168,9 +168,11 @@ static const char *refused (const struct lipcsys_sysvopen *o, int err, char *not
   switch (err) {
     case -EINVAL:
       id = lipcsys_shmget(o->key, 0, 0);
-      if (o->key != LIPC_IPC_PRIVATE && id >= 0 && lipcsys_shmstat(id, &st) == 0)
-        snprintf(note, size, "it has %llu bytes, size is %zu", (unsigned long long)st.size, o->n);
-      else
+      if (o->key != LIPC_IPC_PRIVATE && id >= 0 && lipcsys_shmstat(id, &st) == 0) {
+        snprintf(a, sizeof a, "%llu", (unsigned long long)st.size);
+        snprintf(b, sizeof b, "%zu", o->n);
+        lipc_noteother(note, size, "size", a, b);
+      } else
         snprintf(note, size, "size is %zu, kernel.shmmax is %s: sysctl -w kernel.shmmax=...", o->n,
                  lipcsys_limit("kernel/shmmax", a, sizeof a));
       return note;

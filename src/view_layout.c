@@ -2,6 +2,8 @@
 ** SPDX-License-Identifier: MIT */
 #include "view.h"
 
+#include <stdarg.h>
+
 #define TNAME "lipc.view.layout"
 
 enum { MAXFIELDS = 4096, MAXDEPTH = 16 };
@@ -23,14 +25,6 @@ static size_t alignment (const struct view_type *t) {
   if (t->kind == VIEW_F64) return ALIGNMENT(double);
   if (view_isnumber(t->kind)) return of_size[t->size];
   return t->layout != NULL ? t->layout->align : 1;
-}
-
-/* a + b * c and the next multiple of align, a power of two; too large is misuse of argument 1. */
-static size_t checked (lua_State *L, size_t a, size_t b, size_t c, size_t align) {
-  size_t r;
-  if (__builtin_mul_overflow(b, c, &r) || __builtin_add_overflow(r, a, &r) || r > VIEW_MAXSIZE)
-    luaL_argerror(L, 1, "layout is too large");
-  return (r + align - 1) & ~(align - 1);
 }
 
 /* ---- layouts ---- */
@@ -55,9 +49,7 @@ static void keep (lua_State *L, struct view_layout *l, int i, int inner) {
   lua_pushvalue(L, inner);
   lua_rawseti(L, -2, i + 1);
   lua_pop(L, 1);
-  int depth = l->f[i].t.layout->depth + 1;
-  if (depth > MAXDEPTH) luaL_argerror(L, 1, "layouts are nested too deeply");
-  if (depth > l->depth) l->depth = depth;
+  if (l->f[i].t.layout->depth >= l->depth) l->depth = l->f[i].t.layout->depth + 1;
 }
 
 const struct view_layout *view_testlayout (lua_State *L, int arg) {
@@ -70,7 +62,7 @@ struct view_type view_recordtype (const struct view_layout *l) {
 
 struct view_type view_arraytype (lua_State *L, struct view_type t, int layout, size_t n) {
   struct view_layout *l = new_layout(L, 1);
-  l->size = checked(L, 0, n, t.size, 1);
+  l->size = n * t.size;
   l->align = alignment(&t);
   l->f[0] = (struct view_field){t, 0, n, true};
   if (layout != 0) keep(L, l, 0, layout);
@@ -79,18 +71,36 @@ struct view_type view_arraytype (lua_State *L, struct view_type t, int layout, s
 
 /* ---- what the table says ---- */
 
+/* Misuse: of field i of the layout at index 2, by name once that is known; 0: of the layout itself. */
+static int wrong (lua_State *L, int i, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  const char *problem = lua_pushvfstring(L, fmt, args);
+  va_end(args);
+  if (i == 0) return luaL_argerror(L, 1, problem);
+  lua_getiuservalue(L, 2, LAYOUT_UV_NAMES);
+  if (lua_rawgeti(L, -1, i) == LUA_TSTRING)
+    lua_pushfstring(L, "field '%s': %s", lua_tostring(L, -1), problem);
+  else lua_pushfstring(L, "field %d: %s", i, problem);
+  return luaL_argerror(L, 1, lua_tostring(L, -1));
+}
+
+/* a + b * c and the next multiple of align, a power of two. */
+static size_t checked (lua_State *L, int i, size_t a, size_t b, size_t c, size_t align) {
+  size_t r;
+  if (__builtin_mul_overflow(b, c, &r) || __builtin_add_overflow(r, a, &r) || r > VIEW_MAXSIZE)
+    wrong(L, i, "layout is too large");
+  return (r + align - 1) & ~(align - 1);
+}
+
 /* The value on top, of this option of field i (0: of the layout): an integer.  Pops it. */
 static lua_Integer integer_of (lua_State *L, int i, const char *name, lua_Integer lo) {
+  const char *option = i > 0 ? "" : "option ";
   int ok = lua_type(L, -1) == LUA_TNUMBER;
   lua_Integer n = ok ? lua_tointegerx(L, -1, &ok) : 0;
-  if (!ok) {
-    const char *got = luaL_typename(L, -1);
-    lua_pushfstring(L, i > 0 ? "field %d: " : "option ", i);
-    luaL_argerror(
-      L, 1, lua_pushfstring(L, "%s'%s': integer expected, got %s", lua_tostring(L, -1), name, got));
-  }
+  if (!ok) wrong(L, i, "%s'%s': integer expected, got %s", option, name, luaL_typename(L, -1));
   if (n < lo || (lua_Unsigned)n > VIEW_MAXSIZE)
-    luaL_argerror(L, 1, lua_pushfstring(L, "'%s': %I is out of range", name, (LUAI_UACINT)n));
+    wrong(L, i, "%s'%s': %I is out of range", option, name, (LUAI_UACINT)n);
   lua_pop(L, 1);
   return n;
 }
@@ -107,24 +117,23 @@ static size_t opt_power (lua_State *L, int idx, int i, const char *name) {
   size_t n = VIEW_CACHELINE;
   bool word = lua_getfield(L, idx, name) == LUA_TSTRING && strcmp(name, "pad") == 0;
   if (word && strcmp(lua_tostring(L, -1), "cacheline") != 0)
-    luaL_argerror(L, 1, lua_pushfstring(L, "unknown pad '%s'", lua_tostring(L, -1)));
+    wrong(L, i, "unknown pad '%s'", lua_tostring(L, -1));
   lua_pop(L, 1);
   if (!word) n = opt(L, idx, i, name, 1, 1);
   if ((n & (n - 1)) != 0 || n > 1u << 30)
-    luaL_argerror(L, 1, lua_pushfstring(L, "'%s': %I is no power of two", name, (LUAI_UACINT)n));
+    wrong(L, i, "%s'%s': %I is no power of two", i > 0 ? "" : "option ", name, (LUAI_UACINT)n);
   return n;
 }
 
-/* Raises on a key of the table at idx that is neither of 1 to n nor an option. */
-static void check_keys (lua_State *L, int idx, lua_Integer n, const char *const names[]) {
+/* Raises on a key of the table at idx, of field i, that is neither of 1 to n nor an option. */
+static void check_keys (lua_State *L, int idx, int i, lua_Integer n, const char *const names[]) {
   lua_pushnil(L);
   while (lua_next(L, idx)) {
     lua_pop(L, 1);
     bool known = lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 1 && lua_tointeger(L, -1) <= n;
-    for (int i = 0; !known && lua_type(L, -1) == LUA_TSTRING && names[i] != NULL; i++)
-      known = strcmp(names[i], lua_tostring(L, -1)) == 0;
-    if (!known)
-      luaL_argerror(L, 1, lua_pushfstring(L, "unknown option '%s'", luaL_tolstring(L, -1, NULL)));
+    for (int k = 0; !known && lua_type(L, -1) == LUA_TSTRING && names[k] != NULL; k++)
+      known = strcmp(names[k], lua_tostring(L, -1)) == 0;
+    if (!known) wrong(L, i, "unknown option '%s'", luaL_tolstring(L, -1, NULL));
   }
 }
 
@@ -133,7 +142,7 @@ static int read_counts (lua_State *L, int i, size_t counts[MAXDEPTH]) {
   int type = lua_geti(L, -1, 3), n = 0;
   if (type == LUA_TTABLE) {
     lua_Integer len = luaL_len(L, -1);
-    if (len < 1 || len >= MAXDEPTH) luaL_argerror(L, 1, "too many dimensions, or none");
+    if (len < 1 || len >= MAXDEPTH) wrong(L, i, "too many dimensions, or none");
     for (; n < (int)len; n++) {
       lua_geti(L, -1, n + 1);
       counts[n] = (size_t)integer_of(L, i, "count", 1);
@@ -159,13 +168,13 @@ static void read_type (lua_State *L, int i, struct view_field *f) {
   else if (strcmp(name, "char") == 0)
     f->t = (struct view_type){VIEW_CHARS, n > 0 ? counts[--n] : 1, "char", NULL};
   else if (type != LUA_TSTRING || !view_findtype(name, &f->t))
-    luaL_argerror(
-      L, 1, lua_pushfstring(L, "field %d: unknown type '%s'", i, luaL_tolstring(L, -1, NULL)));
+    wrong(L, i, "unknown type '%s'", luaL_tolstring(L, -1, NULL));
   if (inner == NULL) {
     lua_pop(L, 1);
     lua_pushnil(L);
   }
   for (; n > 1; n--) { /* rows of rows, the last count the innermost */
+    checked(L, i, 0, counts[n - 1], f->t.size, 1);
     f->t = view_arraytype(L, f->t, f->t.layout != NULL ? lua_gettop(L) : 0, counts[n - 1]);
     lua_remove(L, -2);
   }
@@ -176,13 +185,9 @@ static void read_type (lua_State *L, int i, struct view_field *f) {
 /* The name of the field whose table is on top, for number i of the layout at index 2. */
 static void read_name (lua_State *L, int i) {
   lua_getiuservalue(L, 2, LAYOUT_UV_NAMES);
-  if (lua_geti(L, -2, 1) != LUA_TSTRING)
-    luaL_argerror(L, 1,
-                  lua_pushfstring(L, "field %d: name expected, got %s", i, luaL_typename(L, -1)));
+  if (lua_geti(L, -2, 1) != LUA_TSTRING) wrong(L, i, "name expected, got %s", luaL_typename(L, -1));
   lua_pushvalue(L, -1);
-  if (lua_rawget(L, -3) != LUA_TNIL)
-    luaL_argerror(
-      L, 1, lua_pushfstring(L, "field %d: another one is called '%s'", i, lua_tostring(L, -2)));
+  if (lua_rawget(L, -3) != LUA_TNIL) wrong(L, i, "another one is called '%s'", lua_tostring(L, -2));
   lua_pop(L, 1);
   lua_pushvalue(L, -1);
   lua_rawseti(L, -3, i);
@@ -200,7 +205,7 @@ int view_makelayout (lua_State *L) {
   lua_settop(L, 1);
   lua_Integer n = luaL_len(L, 1);
   luaL_argcheck(L, 1 <= n && n <= MAXFIELDS, 1, "no fields, or too many");
-  check_keys(L, 1, n, options);
+  check_keys(L, 1, 0, n, options);
   bool packed = lipc_optbool(L, 1, "packed", false);
   size_t pad = opt_power(L, 1, 0, "pad"), align = opt_power(L, 1, 0, "align"), at = 0, end = 0;
   struct view_layout *l = new_layout(L, (int)n);
@@ -208,19 +213,19 @@ int view_makelayout (lua_State *L) {
   for (int i = 1; i <= (int)n; i++) {
     struct view_field *f = &l->f[i - 1];
     if (lua_geti(L, 1, i) != LUA_TTABLE)
-      luaL_argerror(
-        L, 1, lua_pushfstring(L, "field %d: table expected, got %s", i, luaL_typename(L, -1)));
-    check_keys(L, 3, 3, field_options);
+      wrong(L, i, "table expected, got %s", luaL_typename(L, -1));
     read_name(L, i);
+    check_keys(L, 3, i, 3, field_options);
     read_type(L, i, f);
     size_t a = opt_power(L, 3, i, "align"), p = opt_power(L, 3, i, "pad");
     if (p > a) a = p;
     if (!packed && alignment(&f->t) > a) a = alignment(&f->t);
     if (a > align) align = a;
-    f->offset = opt(L, 3, i, "offset", 0, checked(L, at, 0, 0, a));
-    at = checked(L, f->offset, f->count, f->t.size, p);
+    f->offset = opt(L, 3, i, "offset", 0, checked(L, i, at, 0, 0, a));
+    at = checked(L, i, f->offset, f->count, f->t.size, p);
     if (at > end) end = at;
     if (f->t.layout != NULL) {
+      if (f->t.layout->depth >= MAXDEPTH) wrong(L, i, "layouts are nested too deeply");
       lua_insert(L, 3); /* under the field's table */
       lua_settop(L, 3);
       lua_pushvalue(L, 2);
@@ -229,10 +234,8 @@ int view_makelayout (lua_State *L) {
     lua_settop(L, 2);
   }
   l->align = align;
-  l->size = opt(L, 1, 0, "size", 1, checked(L, end, 0, 0, align));
-  if (l->size < end)
-    luaL_argerror(L, 1,
-                  lua_pushfstring(L, "option 'size': the fields need %I bytes", (LUAI_UACINT)end));
+  l->size = opt(L, 1, 0, "size", 1, checked(L, 0, end, 0, 0, align));
+  if (l->size < end) wrong(L, 0, "option 'size': the fields need %I bytes", (LUAI_UACINT)end);
   return 1;
 }
 

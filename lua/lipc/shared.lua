@@ -120,19 +120,20 @@ function shared.value(kind, initial, options)
   local opts = check("value", options, { capacity = "integer" })
   if not makes(opts) then
     if initial ~= nil then misuse("value", 2, "an initial value needs the option 'create'") end
-    return place("value", opts, nil, nil, core.value.open, kind)
+    if opts.capacity and kind ~= "string" then misuse("value", 3, "the option 'capacity' is for strings") end
+    return place("value", opts, nil, nil, core.value.open, kind, opts.capacity)
   end
   local size = ask("value", nil, core.value.size, kind, initial, opts.capacity)
   return place("value", opts, size, function(map) return core.value.make(map, kind, initial, opts.capacity) end,
-    core.value.open, kind)
+    core.value.open, kind, opts.capacity)
 end
 
 function shared.dict(options)
   local opts = check("dict", options, { capacity = "integer", bytes = "integer" })
-  if not makes(opts) then return place("dict", opts, nil, nil, core.dict.open) end
+  if not makes(opts) then return place("dict", opts, nil, nil, core.dict.open, opts.capacity, opts.bytes) end
   local size = ask("dict", nil, core.dict.size, opts.capacity, opts.bytes)
   return place("dict", opts, size, function(map) return core.dict.make(map, opts.capacity, opts.bytes) end,
-    core.dict.open)
+    core.dict.open, opts.capacity, opts.bytes)
 end
 
 -- ---- arrays and records: an object, and a view of its memory that shows the elements ----
@@ -143,17 +144,20 @@ local function open_elements(which, name, kind, expected, n)
   return function(map)
     local object, bytes, count, itemsize, offset = core[which].open(map)
     if not object then return nil, bytes, count end
-    local of, size
+    local op = "shared." .. which
+    if expected and bytes ~= expected then
+      local what, there, asked = types.differ(bytes, expected)
+      if what then return core.other(op, name, what, there, asked) end
+    end
+    if n and n ~= count then return core.other(op, name, "number of elements", count, n) end
+    local of, size, problem
     if bytes == expected then of, size = kind, select(2, types.of(kind)) else of, size = types.read(bytes) end
-    local problem
-    if expected and bytes ~= expected then problem = "its elements are of another type"
-    elseif n and n ~= count then problem = ("it has %d elements, %d expected"):format(count, n)
-    elseif not of then problem = "its layout is not to be told from its header: say what it is"
-    elseif size ~= itemsize or (which == "struct" and (count ~= 1 or type(of) == "string")) then
+    if not of and not expected then problem = "its layout is not to be told from its header: say what it is"
+    elseif expected and bytes ~= expected or size ~= itemsize or (which == "struct" and (count ~= 1 or type(of) == "string")) then
       problem = "its header makes no sense"
     end
     if problem then
-      return nil, ("shared.%s %s: Protocol error (%s)"):format(which, name, problem), "EPROTO"
+      return nil, ("%s %s: Protocol error (%s)"):format(op, name, problem), "EPROTO"
     end
     local elements = view.of(map, of, offset, count)
     return core[which].show(object, which == "struct" and elements[1] or elements)

@@ -56,7 +56,7 @@ local function named(kind, place, name, opts)
     for k, v in pairs(lock) do made[k] = v end
     object.size = ask(3, kind, 2, size_of, kind, lock)
     function object.init(map) assert(place(map, 0, made)):close() end
-    lock = { type = lock.type, binary = lock.binary, parties = lock.parties } -- the rest is for one that is made
+    lock.initial = nil -- for one that is made
   end
   local map, message, code = ask(3, kind, 2, shm.open, name, object)
   if code == "EINVAL" and object.create then -- smaller than what would be made: see what it is

@@ -39,6 +39,13 @@ function peer.run(text, ...)
   return out, p:close()
 end
 
+-- The same of one that ends well: what it printed.
+function peer.shown(name, ...)
+  local out, ok = peer.example(name, ...)
+  if not ok then error(out, 2) end
+  return out
+end
+
 -- example(name, ...) -> its output, true | nil, "exit" | "signal", number
 function peer.example(name, ...)
   local words = { os.getenv "LUA" or "lua5.4", "examples/" .. name .. ".lua" }
@@ -46,6 +53,13 @@ function peer.example(name, ...)
   local p = peer.sh(table.concat(words, " ") .. " 2>&1")
   local out = p:read "a"
   return out, p:close()
+end
+
+-- The same of one that ends well: what it printed.
+function peer.shown(name, ...)
+  local out, ok = peer.example(name, ...)
+  if not ok then error(out, 2) end
+  return out
 end
 
 -- fdflags(fd[, pid]) -> the flags that open(2) and fcntl(2) have set on a descriptor

@@ -185,6 +185,16 @@ static int l_block (lua_State *L) {
   return 0;
 }
 
+/* exec(path, arg ...) -> message: becomes that program, or returns */
+static int l_exec (lua_State *L) {
+  char *argv[8] = {NULL};
+  for (int i = 1; i <= 7 && !lua_isnoneornil(L, i); i++)
+    argv[i - 1] = (char *)luaL_checkstring(L, i);
+  execvp(argv[0], argv);
+  lua_pushstring(L, strerror(errno));
+  return 1;
+}
+
 /* fork([zombie]) -> pid: leaves a child behind, running for a minute or dead and not waited for */
 static int l_fork (lua_State *L) {
   int zombie = lua_toboolean(L, 1);
@@ -343,6 +353,7 @@ static const luaL_Reg funcs[] = {
   {"getuid", l_getuid},
   {"ignore", l_ignore},
   {"block", l_block},
+  {"exec", l_exec},
   {"fork", l_fork},
   {"inchild", l_inchild},
   {"forkhere", l_forkhere},

@@ -1,6 +1,7 @@
 -- Memory and processes for the specs of what lies in shared memory.  SPDX-License-Identifier: MIT
 local ipc = require "lipc"
 local assert = require "luassert"
+local probe = require "support.probe"
 
 local shared = {}
 
@@ -40,6 +41,24 @@ function shared.staying(fn)
   assert.equal("there", r:read "l")
   r:close()
   return p, function()
+    assert(p:kill "SIGKILL")
+    assert(p:wait(60))
+    p:close()
+  end
+end
+
+-- Runs fn in a child that then becomes another program, inside whatever it has taken; it stays until it is killed by
+-- the function returned.
+function shared.becoming(fn)
+  local r, w = assert(ipc.pipe.open())
+  local p = shared.child(function()
+    fn()
+    w:write(probe.exec("sleep", "600"))
+  end)
+  w:close()
+  assert.equal("", r:read "a") -- closed on exec
+  r:close()
+  return function()
     assert(p:kill "SIGKILL")
     assert(p:wait(60))
     p:close()

@@ -38,6 +38,7 @@ function Mapping:view(type, offset, count) end
 --- does every later one. It is a handler of SIGBUS, there while any guarded mapping is; what is not its own it hands on to the
 --- disposition that was there before. A host that installs one later should hand on in the same way: what it does not is not guarded
 --- until the next guarded mapping is made; nor is anything in a thread that blocks SIGBUS. A file that is cut inside of its last page is seen as zeros, without an error.
+--- Nor does the guard see what the kernel is told to look at: a `semaphore` or `sync.mutex` in the mapping, see there.
 ---@class lipc.mapping.file : lipc.mapping
 local File = {}
 

@@ -11,7 +11,10 @@
 --- It lies in memory that all who may open it can write to, and the C library relies on what is there: whoever may open it is
 --- trusted (mode 0600: this user). A peer that writes other bytes into its file can end this process.
 --- When it shortens the file every later call raises "lost semaphore", which is what a handler of SIGBUS sees to while a named one is
---- open (see `lipc.mapping.file`); only a cut between two instructions of the C library's wait can still end this process.
+--- open (see `lipc.mapping.file`). What no handler sees: a file that becomes shorter just when a thread goes to sleep, between the look
+--- of sem_clockwait(3) at the value and its call of futex(2), which takes nanoseconds. That call fails with EFAULT, and the C library
+--- ends the process ("The futex facility returned an unexpected error code.", SIGABRT). `post`, `trywait`, `wait(0)` and waits under a
+--- scheduler do not sleep there; a semaphore placed in `ipc.shm.anonymous`, which is sealed, cannot be cut off.
 ---@class lipc.semaphore.module
 ---@field VALUE_MAX integer the greatest value -- see sem_post(3) SEM_VALUE_MAX
 local semaphore = {}

@@ -6,13 +6,15 @@
 --- Without a `name` an object is for this process and the children that it forks afterwards (`ipc.process.fork`): they use
 --- the object that they find. With a name it lies in a shared memory object (`ipc.shm`) that others open. It appears under
 --- its name when it is whole; the name goes by `unlink = true`, or by `ipc.shm.unlink`. Opening never makes one; `create`
---- opens the one that is there, if there is one, and that keeps what it was made with.
+--- opens the one that is there, if there is one, and that keeps its value. What the call says of it (type, capacity, n, fields,
+--- bytes) must be so, with `create` and without: else it is "EINVAL", and the message has what differs and both values, "capacity is
+--- 9, 5 asked for". What is of another kind, or not of this module, is "EPROTO", and left alone.
 ---
 --- Operations are steps: another process sees what was before or what is after. One that is killed, at any instant, leaves
 --- one of the two, and nobody waits for it. What must be one step of several operations goes into `with(fn)` (or between
 --- `lock` and `unlock`): the operations of all others wait meanwhile, as long as their timeout says, under a loop their
 --- coroutine only. `update` is `with` for one value. Who is killed inside `with` is found by the next one, whose function is
---- called with "EOWNERDEAD" (`lock` returns it): `consistent()` says that what is there is in order; without it the object is
+--- called with "EOWNERDEAD" (`lock` returns it; execve(2) counts as death, as `ipc.sync` says): `consistent()` says that what is there is in order; without it the object is
 --- "ENOTRECOVERABLE" once it is given back. Single operations go on before that.
 ---
 --- Whoever may write to the memory may write anything there. That gives wrong values, or errors ("EPROTO": what is
@@ -36,7 +38,7 @@ local shared = {}
 ---@param type "i8"|"u8"|"i16"|"u16"|"i32"|"u32"|"i64"|"u64"|"f32"|"f64"|"bool"|"string"
 ---@param initial? integer|number|boolean|string default 0, false or ""; nil where one is opened without `create`
 ---@param options? lipc.shared.value_options
----@return lipc.shared.value? value, string? message, string? code "ENOENT", "EEXIST", "EACCES", "ENOSPC", "ENOMEM", "EPROTO": what is there is of another type
+---@return lipc.shared.value? value, string? message, string? code "ENOENT", "EEXIST", "EACCES", "ENOSPC", "ENOMEM", "EINVAL": one with other properties is there; "EPROTO": something else is
 function shared.value(type, initial, options) end
 
 --- An array: elements as of `ipc.view`. An element is read and written without the lock (one that is aligned never tears);

@@ -6,16 +6,21 @@
 --- Whoever dies, at whatever instant, is found: the next one gets the lock, and is told `"EOWNERDEAD"`, because what it protects
 --- may be half-changed; he repairs it, and says so by `consistent()`. Who unlocks without that makes it `"ENOTRECOVERABLE"` for
 --- all. Those who wait for others than a mutex look every 0.1 s whether these are alive. All processes are of one pid name space.
+--- Who becomes another program (execve(2)) counts as dead. Of others than a mutex that is known by where its stack begins: not by
+--- another user's process, nor where addresses are not random (`setarch -R`); there it counts as long as the new program runs.
 ---
 --- Each takes `sizeof` bytes at an offset that is a multiple of ALIGN (of 64 it does not share a cache line with others), and
 --- begins with a header that says what it is; the layout has a version. `create = true` makes one where there are zeros, and
---- opens one that is there; without it one must be there. Anything else there is `"EPROTO"`, and left alone. Closing, or
+--- opens one that is there; without it one must be there. Anything else there is `"EPROTO"`, and left alone. One that was made
+--- with another type, or for other slots or parties, than the call says is `"EINVAL"`, and the message has both. Closing, or
 --- collecting, an object, or closing its mapping, gives back what it holds. A forked child holds nothing of what its parent holds.
 --- A name stays until `unlink = true` or `ipc.shm.unlink` removes it; of what is "ENOTRECOVERABLE" that is the way to a new one.
 ---
 --- What is in `cond`, `rwlock`, `barrier` and `once` is never trusted: who overwrites it makes others wait until their time is
 --- over, or fail, no more. `mutex` and `semaphore` are the C library's, for programs in C that share them: it trusts what is in
---- their memory, so whoever can write to them is trusted, and can end this process.
+--- their memory, so whoever can write to them is trusted, and can end this process. So can one who makes their file shorter in the
+--- nanoseconds between the C library's look at one that is taken and its call of futex(2) (`ipc.semaphore`; any `lock` of a mutex that
+--- another has makes that call). At any other time that is "lost mapping"; in `ipc.shm.anonymous`, which is sealed, nobody can.
 ---@class lipc.sync.module
 ---@field ALIGN integer what offsets must be a multiple of: 8
 ---@field NATIVE_OFFSET integer where behind the offset the pthread_mutex_t of a mutex and the sem_t of a semaphore lie: 32
@@ -52,7 +57,7 @@ function sync.mutex(where, offset, opts) end
 function sync.cond(where, offset, opts) end
 
 ---@class lipc.sync.rwlock.options : lipc.sync.options
----@field slots? integer with create: how many objects can hold it, or wait to write, at once; 1 to 4096, default 64
+---@field slots? integer how many objects can hold it, or wait to write, at once: 1 to 4096, of one that is made 64 by default; "EINVAL" where one that is there is for another number
 
 --- A reader-writer lock. Writers go first: while one waits no new reader comes in. -- see pthread_rwlock_init(3)
 ---@param where string|userdata name or mapping

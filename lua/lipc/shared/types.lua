@@ -21,24 +21,43 @@ local function encode(layout)
   return table.concat(parts)
 end
 
--- The other way; raises when it is nothing that encode makes.  Rows of rows have lost what they were.
+-- The other way, as tables; raises when it is nothing that encode makes.
 local function decode(s, at, depth)
   local size, align, n = ("<I8I4I4"):unpack(s, at)
-  local list = { size = size, align = align }
+  local record = { size = size, align = align }
   assert(depth < MAXDEPTH and n <= #s)
   at = at + 16
   for i = 1, n do
-    local name, offset, bytes, count, kind
-    name, offset, bytes, count, kind, at = ("<s2I8I8I8s1"):unpack(s, at)
-    if kind == "" then kind, at = decode(s, at, depth + 1) end
+    local f = {}
+    f.name, f.offset, f.size, f.count, f.type, at = ("<s2I8I8I8s1"):unpack(s, at)
+    if f.type == "" then f.type, at = decode(s, at, depth + 1) end
+    record[i] = f
+  end
+  return record, at
+end
+
+-- The record that these bytes are, or nil.
+local function record_of(bytes)
+  if bytes:sub(1, 1) ~= "{" then return nil end
+  local ok, record, at = pcall(decode, bytes, 2, 0)
+  if record == "not enough memory" then error(record, 0) end
+  return ok and at == #bytes + 1 and record or nil
+end
+
+-- The layout of it; raises when it is none.  Rows of rows have lost what they were.
+local function layout_of(record)
+  local list = { size = record.size, align = record.align }
+  for i, f in ipairs(record) do
+    local kind, count = f.type, f.count
+    if type(kind) == "table" then kind = layout_of(kind) end
     if strings[kind] then
-      count = count > 0 and { count, bytes // count } or bytes
+      count = count > 0 and { count, f.size // count } or f.size
     elseif count == 0 then
       count = nil
     end
-    list[i] = { name, kind, count, offset = offset }
+    list[i] = { f.name, kind, count, offset = f.offset }
   end
-  return view.layout(list), at
+  return view.layout(list)
 end
 
 -- types.of(type or layout) -> bytes, size of one; nil: there is no such type
@@ -50,11 +69,44 @@ end
 -- types.read(bytes) -> type or layout, size of one; nil: these say nothing that can be understood
 function types.read(bytes)
   if sizes[bytes] then return bytes, sizes[bytes] end
-  if bytes:sub(1, 1) ~= "{" then return nil end
-  local ok, layout, at = pcall(decode, bytes, 2, 0)
+  local record = record_of(bytes)
+  if not record then return nil end
+  local ok, layout = pcall(layout_of, record)
   if layout == "not enough memory" then error(layout, 0) end
-  if ok and at == #bytes + 1 and encode(layout) == bytes:sub(2) then return layout, layout:size() end
+  if ok and encode(layout) == bytes:sub(2) then return layout, layout:size() end
   return nil
+end
+
+local function name_of(kind) return type(kind) == "table" and "record" or kind end
+
+-- What differs between two records, and its value in each.
+local function compare(a, b, where)
+  if #a ~= #b then return "number of fields" .. where, #a, #b end
+  for i, x in ipairs(a) do
+    local y = b[i]
+    if x.name ~= y.name then return ("name of field %d%s"):format(i, where), x.name, y.name end
+    local of = (" of field '%s'%s"):format(x.name, where)
+    if type(x.type) == "table" and type(y.type) == "table" then
+      local what, there, asked = compare(x.type, y.type, of)
+      if what then return what, there, asked end
+    elseif x.type ~= y.type then
+      return "type" .. of, name_of(x.type), name_of(y.type)
+    end
+    for _, key in ipairs { "count", "size", "offset" } do
+      if x[key] ~= y[key] then return key .. of, x[key], y[key] end
+    end
+  end
+  for _, key in ipairs { "size", "align" } do
+    if a[key] ~= b[key] then return key .. where, a[key], b[key] end
+  end
+end
+
+-- types.differ(bytes, bytes) -> what, its value in the first, in the second; nil: the first say nothing that can be
+-- understood
+function types.differ(there, asked)
+  local a, b = sizes[there] and there or record_of(there), sizes[asked] and asked or record_of(asked)
+  if type(a) == "table" and type(b) == "table" then return compare(a, b, "") end
+  if a then return "type", name_of(a), name_of(b) end
 end
 
 return types
