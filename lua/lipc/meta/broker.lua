@@ -16,7 +16,8 @@
 local broker = {}
 
 --- The whole program of a broker: listens, serves, and returns when SIGINT or SIGTERM has come, with everybody cut off and the
---- socket's path removed. SIGHUP reads the configuration file again, where there is one: see `reload`.
+--- socket's path removed. SIGHUP reads the configuration file again, see `reload`; without one it is only
+--- noted in the log.
 ---@param opts? lipc.broker.options
 ---@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already; "EMFILE": no descriptor is left; "EINVAL": the configuration file is wrong
 function broker.run(opts) end
