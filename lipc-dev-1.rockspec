@@ -163,6 +163,7 @@ build = {
     ["lipc.cli.rm"] = "lua/lipc/cli/rm.lua",
     ["lipc.cli.sub"] = "lua/lipc/cli/sub.lua",
     ["lipc.cli.terminal"] = "lua/lipc/cli/terminal.lua",
+    ["lipc.cli.together"] = "lua/lipc/cli/together.lua",
     ["lipc.cli.top"] = "lua/lipc/cli/top.lua",
     ["lipc.client"] = "lua/lipc/client.lua",
     ["lipc.client.check"] = "lua/lipc/client/check.lua",
