@@ -22,6 +22,34 @@ describe("lipc", function()
     assert.same({ 0, ipc._VERSION .. "\n", "" }, { cli.run { "--version" } })
   end)
 
+  it("finds its modules where it is installed, by whatever path it is called", function()
+    local prefix, path = names.path(), package.path .. ";" .. package.cpath
+    local function module(name) return assert(package.searchpath(name, path)) end
+    assert(ipc.process.run {
+      "sh", "-ec", [[
+        mkdir -p "$1/bin" "$1/share/lua/5.4" "$1/lib/lua/5.4/lipc" "$1/it's there"
+        cp lua/lipc/cli/lipc "$1/bin"
+        ln -s "${2%/init.lua}" "$1/share/lua/5.4/lipc"
+        ln -s "$3" "$1/lib/lua/5.4/lipc/core.so"
+        ln -s "$4" "$1/share/lua/5.4/argparse.lua"
+        ln -s "$5" "$1/share/lua/5.4/dkjson.lua"
+        ln -s "$1/bin/lipc" "$1/absolute"
+        ln -s ../absolute "$1/it's there/again"
+      ]], "sh", prefix, module "lipc", module "lipc.core", module "argparse", module "dkjson", check = true,
+    })
+    for call, directory in pairs {
+      [prefix .. "/bin/lipc"] = "/", ["bin/lipc"] = prefix, ["./lipc"] = prefix .. "/bin", lipc = prefix .. "/bin",
+      [prefix .. "/absolute"] = "/", absolute = prefix, ["./again"] = prefix .. "/it's there", ["it's there/again"] = prefix,
+    } do
+      local result = assert(ipc.process.run {
+        os.getenv "LUA" or "lua5.4", call, "--version", cwd = directory, timeout = SECONDS,
+        env_add = { LUA_PATH = "/nonexistent/?.lua", LUA_CPATH = "/nonexistent/?.so" },
+      })
+      assert.same({ 0, ipc._VERSION .. "\n", "" }, { result.status.code, result.stdout, result.stderr }, call)
+    end
+    assert(os.execute("rm -r " .. prefix))
+  end)
+
   it("says what it needs, where argparse is not installed", function()
     local result = assert(ipc.process.run {
       os.getenv "LUA" or "lua5.4", "-e", "package.preload.argparse = function() error 'none' end", "lua/lipc/cli/lipc", "pub", "a", "b",

@@ -13,8 +13,9 @@ function reply.options(command)
   command:argument("answer", "What to answer."):args "?"
   command:option("--command", "What to answer is the output of this shell command. It has the request on standard input, "
     .. "its subject in $LIPC_SUBJECT and its header X-Name in $LIPC_HEADER_X_NAME: letters are capitals, all but letters and "
-    .. "digits is _, several values under one name are joined by ', '. When it fails, or prints more than the broker takes, the "
-    .. "answer has the headers Nats-Service-Error and Nats-Service-Error-Code, its exit status or the name of an error."):argname "COMMAND"
+    .. "digits is _, several values under one name are joined by ', '. When it fails, or prints more than the broker takes, "
+    .. "the answer has the headers Nats-Service-Error and Nats-Service-Error-Code, its exit status or the name of an error.")
+    :argname "COMMAND"
   command:option("-q --queue", "Join this group: each request goes to one member of it."):argname "GROUP"
   command:option("-c --count", "End after so many requests."):convert(connect.count):argname "N"
   command:option("-j --jobs", "So many commands at once."):convert(connect.count):default "1":argname "N"
