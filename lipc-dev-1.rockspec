@@ -229,6 +229,7 @@ build = {
     ["lipc.proto.go_quote"] = "lua/lipc/proto/go_quote.lua",
     ["lipc.proto.headers"] = "lua/lipc/proto/headers.lua",
     ["lipc.proto.json"] = "lua/lipc/proto/json.lua",
+    ["lipc.proto.nats_backoff"] = "lua/lipc/proto/nats_backoff.lua",
     ["lipc.proto.nats_client"] = "lua/lipc/proto/nats_client.lua",
     ["lipc.proto.nats_client_parser"] = "lua/lipc/proto/nats_client_parser.lua",
     ["lipc.proto.nats_errors"] = "lua/lipc/proto/nats_errors.lua",
