@@ -122,15 +122,20 @@ function bench.run(arguments)
   local what, subject, counts = arguments.what, arguments.subject or "bench", shares(arguments)
   local total = 0
   for _, count in ipairs(counts) do total = total + count end
-  local bar <close> = progress.bar(what, total)
   local function one(count, start, done)
     local client <close> = connect.open(arguments, { reconnect = false, timeout = arguments.timeout })
     return { count, RUN[what](arguments, client, subject, count, start, done) }
   end
-  report(what, together.run(one, counts, function ()
+  local function started()
     if what == "sub" then io.stderr:write("lipc bench: listening on ", subject, "\n") end
-  end, function (done) bar:update(done) end))
-  bar:update(total)
+  end
+  local results
+  do
+    local bar <close> = progress.bar(what, total)
+    results = together.run(one, counts, started, function (done) bar:update(done) end)
+    bar:update(total)
+  end
+  report(what, results)
 end
 
 return bench
