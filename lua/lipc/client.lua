@@ -256,7 +256,7 @@ function Client:stats()
   return {
     disconnects = self.disconnects, reconnects = self.reconnects, messages_held = self.held, bytes_held = self.held_bytes,
     bytes_pending = self.proto.pending, last_error = self.last_error, last_code = self.last_code,
-    max_payload = self.proto.server_info.max_payload,
+    max_payload = self.proto.max_payload,
   }
 end
 

@@ -91,10 +91,7 @@ local function answer_all(arguments, client, subscription, headers, counter)
     if arguments.count and counter.taken > arguments.count then return end
     if arguments.verbose then io.stderr:write("lipc reply: ", safe(message.subject), "\n") end
     local data, more = arguments.answer, nil
-    if arguments.command then
-      counter.most = client:stats().max_payload or counter.most -- while it is disconnected it is not told
-      data, more = run(arguments, message, counter.most)
-    end
+    if arguments.command then data, more = run(arguments, message, client:stats().max_payload) end
     if message.reply then respond(message, data, headers, more) end
   end
 end

@@ -184,7 +184,7 @@ function Client:stats() end
 ---@field bytes_pending integer bytes published and not yet written
 ---@field last_error? string why the connection was lost, or could not be made again, the last time
 ---@field last_code? string its code
----@field max_payload? integer bytes of a message with its headers that the server takes; nil while it is not connected
+---@field max_payload? integer bytes of a message with its headers that the server takes, or the last one took
 
 --- The server, without what is secret in its URL.
 ---@return string
