@@ -7,6 +7,8 @@ local peer = require "support.peer"
 
 local SECONDS = 30
 
+local own_uid = require("lipc.broker.credentials").uid()
+
 describe("broker configuration", function()
   local handle
   local open, paths = {}, {}
@@ -144,11 +146,19 @@ describe("broker configuration", function()
     end)
   end)
 
-  it("is no file where there is none: SIGHUP ends the broker as it ends any program", function()
-    start { path = path ".sock" }
+  it("is no file where there is none: SIGHUP is noted, and the broker goes on", function()
+    local log = path ".log"
+    start { path = path ".sock", log = log }
+    local own = connect(handle:url())
     assert.has_error(function() handle:reload() end, "bad argument #1 to 'reload' (a broker without a configuration file)")
-    assert(ipc.signal.kill(handle:pid(), "SIGHUP"))
-    await(function() return not handle:running() end)
+    for i = 1, 2 do
+      assert(ipc.signal.kill(handle:pid(), "SIGHUP"))
+      await(function()
+        return select(2, read(log):gsub("%[ERR%] Failed to reload: there is no configuration file\n", "")) == i
+      end)
+    end
+    nats.sync(own)
+    nats.sync(connect(handle:url()))
   end)
 
   describe("reload", function()
@@ -361,6 +371,48 @@ while True:
     end
   end)
 
+  it("takes nothing wrong for right, not from its own user either", function()
+    local function says(url, login)
+      local socket <close> = nats.connect(url)
+      assert(socket:read "L")
+      assert(socket:write('CONNECT {"verbose":false', login, "}\r\nPING\r\n"))
+      return (assert(socket:read "L"):gsub("\r\n", ""))
+    end
+    local VIOLATION = "-ERR 'Authorization Violation'"
+    local WRONG = {
+      ',"user":"u","pass":"x"', ',"user":"u"', ',"user":"nobody","pass":"p"', ',"pass":"p"', ',"auth_token":"x"',
+      ',"user":"nobody"', ',"user":"u","pass":""',
+    }
+    local NOTHING = { "", ',"user":""', ',"user":"","pass":"","auth_token":""' }
+    for _, case in ipairs {
+      { options = { users = { { user = "u", password = "p" } } }, right = { ',"user":"u","pass":"p"' } },
+      { options = { user = "u", pass = "p" }, right = { ',"user":"u","pass":"p"' } },
+      { options = { token = "t" }, right = { ',"auth_token":"t"' } },
+      { options = { token = "t", users = { { user = "me", uid = own_uid } } }, right = { ',"auth_token":"t"', ',"user":"me"' } },
+    } do
+      case.options.path = path ".sock"
+      local broker <close> = assert(ipc.broker.start(case.options))
+      for _, login in ipairs(WRONG) do assert.equal(VIOLATION, says(broker:url(), login), login) end
+      for _, login in ipairs(case.right) do assert.equal("PONG", says(broker:url(), login), login) end
+      for _, login in ipairs(NOTHING) do assert.equal("PONG", says(broker:url(), login), login) end
+    end
+    -- where there is nothing that could be right, nothing is wrong, as nats-server has it
+    for _, options in ipairs { {}, { default_permissions = { publish = "a" } }, { users = { { user = "me", uid = own_uid } } } } do
+      options.path = path ".sock"
+      local broker <close> = assert(ipc.broker.start(options))
+      for _, list in ipairs { WRONG, NOTHING } do
+        for _, login in ipairs(list) do assert.equal("PONG", says(broker:url(), login), login) end
+      end
+    end
+    -- also where all others may come
+    start { path = false, tcp = "127.0.0.1:0", insecure = true, users = { { user = "u", password = "p" } } }
+    for _, login in ipairs(WRONG) do assert.equal(VIOLATION, says(handle:url(), login), login) end
+    for _, login in ipairs(NOTHING) do assert.equal("PONG", says(handle:url(), login), login) end
+    local none, message, code = ipc.connect(handle:url(), { user = "u", pass = "x" })
+    assert.same({ nil, "EACCES" }, { none, code })
+    assert.matches("Authorization Violation$", message)
+  end)
+
   describe("of users", function()
     it("is checked", function()
       for reason, users in pairs {
@@ -407,12 +459,12 @@ while True:
 
     it("is a line for each event, in a file or by a function", function()
       local log, socket = path ".log", path ".sock"
-      start { path = socket, log = log, debug = true, trace = true, token = "t", tcp = "127.0.0.1:0" }
+      start { path = socket, log = log, debug = true, trace = true, token = "s3cret", tcp = "127.0.0.1:0" }
       local c = connect("unix://" .. socket, '{"verbose":false,"name":"x"}')
       assert(c:write 'CONNECT {"verbose":false,"auth_token":"s3cret","name":"y"}\r\n')
       nats.sync(c)
       local bad = nats.connect(handle:url "tcp")
-      assert(bad:write 'CONNECT {"auth_token":"s3cret"}\r\n')
+      assert(bad:write 'CONNECT {"auth_token":"s3cret?"}\r\n')
       nats.rest(bad)
       bad:close()
       c:close()
@@ -421,7 +473,7 @@ while True:
       local text = read(log)
       assert.is_nil((text:find "s3cret"))
       for _, pattern in ipairs {
-        "<<%- %[CONNECT {%.%.%.}\\r\\nPING\\r\\n%]\n", "<<%- %[33 bytes before it is let in%]\n",
+        "<<%- %[CONNECT {%.%.%.}\\r\\nPING\\r\\n%]\n", "<<%- %[34 bytes before it is let in%]\n",
         "%[INF%] Listening for client connections on unix://" .. socket:gsub("%p", "%%%0") .. "\n",
         "%[INF%] Listening for client connections on 127%.0%.0%.1:%d+\n",
         "%[INF%] Server is ready\n", "%[INF%] Shutting down\n",

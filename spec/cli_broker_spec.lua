@@ -150,6 +150,15 @@ describe("lipc broker", function()
     assert.matches("^lipc broker: .*No such file or directory\n$", err)
   end)
 
+  it("goes on after HUP without a configuration file", function()
+    local path = names.path ".sock"
+    local process = start { "--unix", path }
+    assert(process:kill "SIGHUP")
+    cli.expect(process, "%[ERR%] Failed to reload: there is no configuration file$")
+    assert.equal(0, (cli.run { "pub", "x", "x", "-s", "unix://" .. path }))
+    assert.equal(0, (stop(process)))
+  end)
+
   it("says what is wrong with its flags, and ends with 2", function()
     for _, case in ipairs {
       { { "-p", "70000" }, "port expected, got '70000'" },

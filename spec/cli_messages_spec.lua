@@ -125,6 +125,43 @@ for name, start in pairs { ["our broker"] = ours, ["nats-server"] = nats.start }
       assert.matches("bad\n", err)
     end)
 
+    it("reply tells who asks that an answer is too large", function()
+      local process = cli.start {
+        "reply", "-s", url, "-v", "size", "-c", "5", "-H", "By: me", "--command",
+        [[read n; case $n in all) yes;; *) head -c "${n%% *}" /dev/zero | tr '\0' x; exit "${n##* }";; esac]],
+      }
+      cli.expect(process, "listening")
+      local function ask(what) return cli.run { "request", "-s", url, "size", "--headers", what } end
+      local function answer(text, code)
+        return { 1, ("By: me\nNats-Service-Error: %s\nNats-Service-Error-Code: %s\n\n\n"):format(text, code), "lipc request: " .. text .. "\n" }
+      end
+      assert.same(answer("the command prints more than max_payload, 1048576 bytes", "EMSGSIZE"), { ask "1048577 0\n" })
+      assert.same(answer("the command prints more than max_payload, 1048576 bytes", "EMSGSIZE"), { ask "all\n" }) -- which never ends
+      -- these bytes would go, but not the headers beside them
+      local function bare(text, code)
+        local expected = answer(text, code)
+        expected[2] = expected[2]:gsub("^By: me\n", "")
+        return expected
+      end
+      assert.same(bare("the answer is larger than max_payload", "EMSGSIZE"), { ask "1048576 0\n" })
+      assert.same(bare("the command ended with exit 3", "3"), { ask "1048576 3\n" })
+      local status, out = ask "1048000 0\n"
+      assert.same({ 0, #"By: me\n\n" + 1048001 }, { status, #out })
+      assert.equal(0, (cli.finish(process)))
+    end)
+
+    it("reply gives a command all values of headers that come under one name", function()
+      local process = cli.start {
+        "reply", "-s", url, "-v", "heads", "-c", "1", "--command", [[printf %s "$LIPC_HEADER_X_ID/$LIPC_HEADER_ONE/$LIPC_SUBJECT"]],
+      }
+      cli.expect(process, "listening")
+      assert.same({ 0, "2, 4, 1, 5, 3/a, b/heads\n", "" }, {
+        cli.run { "request", "-s", url, "heads", "", "-H", "X_Id: 1", "-H", "X-Id: 2", "-H", "x-id: 3", "-H", "X-Id: 4", "-H", "X_Id: 5",
+          "-H", "One: a", "-H", "One: b" },
+      })
+      assert.equal(0, (cli.finish(process)))
+    end)
+
     it("reply obeys nothing in subjects, and goes on", function()
       local process = cli.start { "reply", "-s", url, "-v", "odd.*", "-c", "4", "--command", "echo done" }
       cli.expect(process, "listening")

@@ -22,6 +22,34 @@ describe("lipc", function()
     assert.same({ 0, ipc._VERSION .. "\n", "" }, { cli.run { "--version" } })
   end)
 
+  it("finds its modules where it is installed, by whatever path it is called", function()
+    local prefix, path = names.path(), package.path .. ";" .. package.cpath
+    local function module(name) return assert(package.searchpath(name, path)) end
+    assert(ipc.process.run {
+      "sh", "-ec", [[
+        mkdir -p "$1/bin" "$1/share/lua/5.4" "$1/lib/lua/5.4/lipc" "$1/it's there"
+        cp lua/lipc/cli/lipc "$1/bin"
+        ln -s "${2%/init.lua}" "$1/share/lua/5.4/lipc"
+        ln -s "$3" "$1/lib/lua/5.4/lipc/core.so"
+        ln -s "$4" "$1/share/lua/5.4/argparse.lua"
+        ln -s "$5" "$1/share/lua/5.4/dkjson.lua"
+        ln -s "$1/bin/lipc" "$1/absolute"
+        ln -s ../absolute "$1/it's there/again"
+      ]], "sh", prefix, module "lipc", module "lipc.core", module "argparse", module "dkjson", check = true,
+    })
+    for call, directory in pairs {
+      [prefix .. "/bin/lipc"] = "/", ["bin/lipc"] = prefix, ["./lipc"] = prefix .. "/bin", lipc = prefix .. "/bin",
+      [prefix .. "/absolute"] = "/", absolute = prefix, ["./again"] = prefix .. "/it's there", ["it's there/again"] = prefix,
+    } do
+      local result = assert(ipc.process.run {
+        os.getenv "LUA" or "lua5.4", call, "--version", cwd = directory, timeout = SECONDS,
+        env_add = { LUA_PATH = "/nonexistent/?.lua", LUA_CPATH = "/nonexistent/?.so" },
+      })
+      assert.same({ 0, ipc._VERSION .. "\n", "" }, { result.status.code, result.stdout, result.stderr }, call)
+    end
+    assert(os.execute("rm -r " .. prefix))
+  end)
+
   it("says what it needs, where argparse is not installed", function()
     local result = assert(ipc.process.run {
       os.getenv "LUA" or "lua5.4", "-e", "package.preload.argparse = function() error 'none' end", "lua/lipc/cli/lipc", "pub", "a", "b",
@@ -49,6 +77,7 @@ describe("lipc", function()
       { { "sub", "a", "-t", "x" }, "lipc sub: seconds expected, got 'x'" },
       { { "reply", "a" }, "lipc reply: either an answer or '--command' is needed" },
       { { "request", "a", "--replies", "x" }, "lipc request: number expected, got 'x'" },
+      { { "bench", "pub", "-c", "2", "--clients", "3" }, "lipc bench: option '--clients': more than messages" },
       { { "rm" }, "lipc rm: what? Names, '--match' or '--stale'" },
       { { "ls", "-k", "pipe" }, "lipc ls: argument for option '-k' must be one of 'shm', 'semaphore', 'mqueue', 'sysv.msg', "
         .. "'sysv.shm', 'sysv.sem', 'socket', 'fifo'" },
@@ -106,6 +135,62 @@ describe("lipc bench", function()
     local err
     status, out, err = cli.run { "bench", "request", "rtt", "-s", url, "-c", "1" }
     assert.same({ 1, "", "lipc bench: rtt: no responders\n" }, { status, out, err })
+  end)
+
+  -- The line about each of several clients is right by itself, and together with the line about all.
+  local function check_each(out, clients)
+    local whole = out:match "s: ([%d,]+) messages/s"
+    local n, min, avg, max = out:match "\neach of (%d+) clients: min ([%d,]+), avg ([%d,]+), max ([%d,]+) messages/s\n"
+    local function number(text) return tonumber((text:gsub(",", ""))) end
+    assert.equal(tostring(clients), n, out)
+    min, avg, max, whole = number(min), number(avg), number(max), number(whole)
+    assert.is_true(0 < min and min <= avg and avg <= max and whole <= clients * max + clients, out)
+  end
+
+  both("measures several clients at once", function(url)
+    local all = cli.start { "bench", "sub", "-s", url, "-c", "3000", "--clients", "2" }
+    local group = cli.start { "bench", "sub", "-s", url, "-c", "3000", "--clients", "3", "-q", "g" }
+    cli.expect(all, "^lipc bench: listening on bench$")
+    cli.expect(group, "^lipc bench: listening on bench$")
+    local status, out, err = cli.run { "bench", "pub", "-s", url, "-c", "3000", "--size", "100", "--clients", "7" }
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^published 3,000 messages, 300,000 bytes in [%d.]+ s: [^\n]*\n[^\n]*\n$", out)
+    check_each(out, 7)
+    status, out, err = cli.finish(all)
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^received 6,000 messages, 600,000 bytes in ", out)
+    check_each(out, 2)
+    status, out, err = cli.finish(group)
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^received 3,000 messages, 300,000 bytes in ", out)
+    check_each(out, 3)
+    local reply = cli.start { "reply", "-s", url, "-v", "rtt", "pong", "-c", "201" }
+    cli.expect(reply, "listening")
+    status, out, err = cli.run { "bench", "request", "rtt", "-s", url, "-c", "201", "--clients", "2" }
+    assert.same({ 0, "" }, { status, err })
+    assert.matches("^asked 201 messages, 25,728 bytes in .*\nround trip: mean [%d.]+ us, median [%d.]+, .*longest [%d.]+\n$", out)
+    check_each(out, 2)
+    assert.equal(0, (cli.finish(reply)))
+    -- one that fails is the failure of all
+    status, out, err = cli.run { "bench", "request", "rtt", "-s", url, "-c", "2", "--clients", "2" }
+    assert.same({ 1, "", "lipc bench: rtt: no responders\n" }, { status, out, err })
+  end)
+
+  it("has a connection for each client, all before the first one begins, and leaves none of them behind", function()
+    local broker <close> = assert(ipc.broker.start { path = names.path ".sock", max_connections = 3 })
+    local status, out, err = cli.run { "bench", "pub", "-s", broker:url(), "--clients", "4" }
+    assert.same({ 1, "" }, { status, out })
+    assert.matches("^lipc bench: connect unix://.*: maximum connections exceeded\n$", err)
+    local sub = cli.start { "bench", "sub", "-s", broker:url(), "--clients", "3", "-t", "600" }
+    cli.expect(sub, "listening")
+    assert.equal(1, (cli.run { "pub", "x", "y", "-s", broker:url() }))
+    assert(sub:kill "SIGINT")
+    status, out, err = cli.finish(sub)
+    assert.is_true(status == 130 or status == "SIGINT", status)
+    assert.same({ "", "" }, { out, err })
+    local _
+    repeat status, _, err = cli.run { "pub", "x", "y", "-s", broker:url() } until status == 0
+    assert.equal("", err)
   end)
 end)
 

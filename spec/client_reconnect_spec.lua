@@ -31,6 +31,29 @@ describe("client, when the broker goes,", function()
     end)
   end
 
+  it("waits for a time of its own between two attempts", function()
+    local broker = assert(ipc.broker.start { path = names.path ".sock" })
+    local LONG = 1e6 -- so that the time that passes here is nothing
+    local seen, count, list = {}, 0, {}
+    for i = 1, 20 do list[i] = connect(broker:url(), { reconnect_wait = LONG, reconnect_max_wait = 8 * LONG }) end
+    broker:stop()
+    for i, c in ipairs(list) do
+      local longest = LONG
+      repeat c:run(0) until c:status() == "reconnecting" and c:timeout() > 0
+      for _ = 1, i == 1 and 6 or 1 do
+        local pause = c:timeout()
+        assert.is_true(pause > longest / 2 - 1000 and pause <= longest, pause)
+        if not seen[pause // 10] then count = count + 1 end
+        seen[pause // 10] = true
+        c.next_attempt = 0 -- it is time
+        c:run(0)
+        longest = math.min(2 * longest, 8 * LONG)
+      end
+    end
+    assert.is_true(count > 20, count) -- of 25: two may be the same by chance
+    broker:close()
+  end)
+
   both("connects again, subscribes again, and sends what was published meanwhile", function()
     local path = names.path ".sock"
     local first = assert(ipc.broker.start { path = path })
@@ -49,9 +72,12 @@ describe("client, when the broker goes,", function()
     assert.equal("ENOTCONN", (select(3, c:pollfd())))
     assert.is_number(c:timeout())
     assert.is_string(c:stats().last_error)
+    assert.equal(1 << 20, c:stats().max_payload)
+    assert.equal("EMSGSIZE", (select(3, c:publish("a", ("x"):rep(2 << 20))))) -- it would cost the next connection
     assert(c:publish("a", "meanwhile"))
-    local second = assert(ipc.broker.start { path = path })
+    local second = assert(ipc.broker.start { path = path, max_payload = 4096 })
     assert.equal("meanwhile", assert(sub:next(SECONDS)).data)
+    assert.equal(4096, c:stats().max_payload)
     assert.equal("connected", c:status())
     assert.is_true(c:flush(SECONDS))
     assert.equal(1, lost)

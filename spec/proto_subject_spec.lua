@@ -17,6 +17,8 @@ describe("proto.subject", function ()
       assert.is_false(ok, text)
       assert.is_string(reason)
     end
+    for _, text in ipairs { "a", "a*b", "a\rb", "\r", "a.\r.b" } do assert.is_true(subject.is_literal(text), text) end
+    for _, text in ipairs { "", "a..\r", "*", "a.>" } do assert.is_false((subject.is_literal(text)), text) end
   end)
 
   it("knows what can be subscribed to", function ()

@@ -8,6 +8,7 @@ local messages = require "lipc.client.message"
 local arguments = require "lipc.client.check"
 local connection = require "lipc.client.connection"
 local credentials = require "lipc.broker.credentials"
+local nats_backoff = require "lipc.proto.nats_backoff"
 local nats_client = require "lipc.proto.nats_client"
 local parse_url = require("lipc.client.url").parse
 local requests = require "lipc.client.requests"
@@ -263,6 +264,7 @@ function Client:stats()
   return {
     disconnects = self.disconnects, reconnects = self.reconnects, messages_held = self.held, bytes_held = self.held_bytes,
     bytes_pending = self.proto.pending, last_error = self.last_error, last_code = self.last_code,
+    max_payload = self.proto.max_payload,
   }
 end
 
@@ -369,10 +371,13 @@ function client.connect(url, options)
     default_timeout = huge, threshold = 0, held = 0, held_bytes = 0, holding = 0, asking = 0, waiting = 0, functions = 0,
     leaving = 0, subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, calls = {},
     failures = {}, disconnects = 0, reconnects = 0,
-    attempts = 0, pause = settings.reconnect_wait, next_attempt = 0, error_handler = settings.onerror,
+    attempts = 0, next_attempt = 0, error_handler = settings.onerror,
     status_handler = settings.onstatus,
   }, Client)
   servers.begin(self, list, unique, settings.randomize)
+  self.backoff = nats_backoff.new(settings.reconnect_wait, settings.reconnect_max_wait, function ()
+    return servers.random(self)
+  end)
   self.proto = nats_client.new {
     unique = unique, name = settings.name, echo = settings.echo, verbose = settings.verbose,
     pedantic = settings.pedantic, version = "0.1.0", max_payload = settings.max_payload,

@@ -103,7 +103,7 @@ function access.new(options, always)
   local default = options.default_permissions and nats_permissions.new(options.default_permissions) or true
   for _, one in ipairs(options.users or {}) do
     local user = {
-      password = one.password or one.pass,
+      password = one.password or one.pass, uid = one.uid,
       permissions = one.permissions and nats_permissions.new(one.permissions) or default,
     }
     if one.user then users[one.user] = user end
@@ -114,7 +114,8 @@ function access.new(options, always)
 
   local insecure = options.insecure
 
-  -- Somebody who shows nothing is who the kernel says; over TCP nobody, or anybody where that is enough.
+  -- Somebody who shows nothing is who the kernel says; over TCP nobody, or anybody where that is enough.  Who shows something
+  -- wrong is nobody: he would believe to be the user that he named.
   local function unnamed(session)
     local peer = session.peer
     if peer.trusted then return true end
@@ -123,16 +124,23 @@ function access.new(options, always)
     return insecure and peer.ip and default
   end
 
+  -- Whether there is anything that what is shown could be compared with.
+  local asks = access.has_login(options)
+
+  local function shown(text) return text ~= nil and text ~= "" end
+
   return function (session, given)
     local found = false
     if given.user ~= nil then
       local user = users[given.user]
       local right = equal(given.pass, user and user.password or NOBODY.password)
+      if user and not user.password and user.uid == session.peer.uid then return unnamed(session) end -- he is who he says
       found = right and user and user.password and user.permissions or false
     elseif given.auth_token ~= nil and token then
       found = equal(given.auth_token, token)
     end
-    return found or unnamed(session)
+    if found or asks and (shown(given.user) or shown(given.pass) or shown(given.auth_token)) then return found end
+    return unnamed(session)
   end
 end
 

@@ -64,7 +64,7 @@ local function hear(process, ready)
   return nil, "broker.start: the child ended: " .. tostring(status and status.error or status), "ECHILD"
 end
 
--- serve(listening) is the whole of the child; reloads: SIGHUP does not end it.
+-- serve(listening) is the whole of the child; reloads: there is a file that SIGHUP reads again.
 local function start(serve, reloads)
   local ready, ready_child, code = ipc.pipe.open()
   if not ready then return nil, ready_child, code end

@@ -14,12 +14,16 @@ local function take_signals(broker, loop, waker)
       if wanted.stop then return broker:stop() end
       if wanted.reload then
         wanted.reload = nil
-        broker:reload()
+        if broker.options.given.config then
+          broker:reload()
+        else -- as nats-server does: a terminal that goes away, or a script that reloads all, must not end the broker
+          broker.log.error "Failed to reload: there is no configuration file"
+        end
       end
     end
   end)
   local registrations = {}
-  for name, what in pairs { SIGTERM = "stop", SIGINT = "stop", SIGHUP = broker.options.given.config and "reload" or nil } do
+  for name, what in pairs { SIGTERM = "stop", SIGINT = "stop", SIGHUP = "reload" } do
     local registration, message, code = ipc.signal.on(name, function ()
       wanted[what] = true
       if not broker.stopped then waker:add(1) end

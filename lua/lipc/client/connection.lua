@@ -69,7 +69,8 @@ function connection.establish(self)
   if ok then
     -- At the end of the state finalisers run in the reverse order of creation: this one while the socket still lives.
     self.guard = setmetatable({}, { __gc = function () connection.last_flush(self) end })
-    self.attempts, self.pause = 0, self.options.reconnect_wait
+    self.attempts = 0
+    self.backoff:reset()
     if self.connected_before then self.reconnects = self.reconnects + 1 end
     self.connected_before = true
     if self.watcher_loop then introduce(self, self.watcher_loop) end
@@ -97,7 +98,8 @@ function connection.lost(self, message, code)
   self:_status("disconnected", message, code)
   if not self.options.reconnect then return connection.finish(self, message, code) end
   self.state = "reconnecting"
-  self.attempts, self.pause = 0, self.options.reconnect_wait
+  self.attempts = 0
+  self.backoff:reset()
   self.next_attempt = now()
   self.proto:reset()
   self:_deliver()
@@ -131,8 +133,7 @@ local function attempt(self)
     connection.finish(self, message, code)
     return nil
   end
-  self.next_attempt = now() + self.pause * (0.5 + servers.random(self) / 2)
-  self.pause = math.min(2 * self.pause, options.reconnect_max_wait)
+  self.next_attempt = now() + self.backoff:next()
   return self.next_attempt
 end
 

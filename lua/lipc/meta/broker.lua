@@ -16,7 +16,8 @@
 local broker = {}
 
 --- The whole program of a broker: listens, serves, and returns when SIGINT or SIGTERM has come, with everybody cut off and the
---- socket's path removed. SIGHUP reads the configuration file again, where there is one: see `reload`.
+--- socket's path removed. SIGHUP reads the configuration file again, see `reload`; without one it is only
+--- noted in the log.
 ---@param opts? lipc.broker.options
 ---@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already; "EMFILE": no descriptor is left; "EINVAL": the configuration file is wrong
 function broker.run(opts) end
@@ -70,7 +71,8 @@ function broker.default_path() end
 ---@field trace? boolean and all that they send and get
 
 --- Somebody who may connect: by name and password, or by who he is on a Unix socket. A client of the broker's own user on a Unix
---- socket may do everything, unless it shows the name and password of somebody else.
+--- socket may do everything, unless it shows the name and password of somebody else. A name, a password or a token that is shown
+--- has to be right wherever the broker has passwords or a token, also where nothing needs to be shown; else it is ignored.
 ---@class lipc.broker.user
 ---@field user? string
 ---@field password? string in plain text; `pass` means the same

@@ -49,7 +49,7 @@ function client.connect(url, opts) end
 ---@field pedantic? boolean the server checks more
 ---@field timeout? number seconds for connecting to one server, and for `close`, default 2
 ---@field reconnect? boolean whether a lost connection is made again, default true
----@field reconnect_wait? number seconds of the first pause between two attempts, default 0.05, doubled each time
+---@field reconnect_wait? number seconds of the first pause between two attempts, default 0.05, doubled each time; a pause is by chance of half of that to all of it
 ---@field reconnect_max_wait? number seconds of the longest, default 2
 ---@field max_reconnects? number attempts at the list of servers until it gives up, default 60
 ---@field reconnect_buffer? number bytes that may be published without a connection, default 8 MiB
@@ -185,6 +185,7 @@ function Client:stats() end
 ---@field bytes_pending integer bytes published and not yet written
 ---@field last_error? string why the connection was lost, or could not be made again, the last time
 ---@field last_code? string its code
+---@field max_payload? integer bytes of a message with its headers that the server takes, or the last one took
 
 --- The server, without what is secret in its URL.
 ---@return string

@@ -62,6 +62,7 @@ local CONNECT_ORDER = {
 ---@class lipc.proto.Client
 ---@field state "waiting"|"greeting"|"ready"|"closed"
 ---@field server_info table   what the server said last
+---@field max_payload? integer  of messages sent, as the last server said: the next one would end the connection over a larger one
 ---@field pending integer     bytes not yet written
 ---@field pings_out integer   PINGs without an answer
 ---@field failure? string     why the server ended the connection
@@ -261,7 +262,7 @@ function Client:publish(subject, data, reply, header)
     if not head then return nil, reason, "EINVAL" end
   end
   if self.state == "closed" then return nil, "closed", "ECONNRESET" end
-  local size, max = #data + (header and #header or 0), self.server_info.max_payload
+  local size, max = #data + (header and #header or 0), self.max_payload
   if max and size > max then return nil, ("%d bytes, the server's max_payload is %d"):format(size, max), "EMSGSIZE" end
   if reply or header then return self:publish_more(subject, data, reply, header) end
 
@@ -390,6 +391,7 @@ function Client:info(text)
   if not info then return self.parser:fail("INFO: " .. tostring(problem)) end
   local max = info.max_payload
   info.max_payload = math.type(max) == "integer" and max > 0 and max or nil
+  self.max_payload = info.max_payload
   self.server_info = info
   if self.state == "waiting" then
     local options = self.options

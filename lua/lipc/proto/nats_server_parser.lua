@@ -14,7 +14,7 @@ local parser = require "lipc.proto.nats_parser"
 
 local parse_size, split_args = parser.parse_size, parser.split_args
 local PARSER_ERROR = parser.PARSER_ERROR
-local byte, find, sub, unpack = string.byte, string.find, string.sub, table.unpack
+local byte, find, gsub, sub, unpack = string.byte, string.find, string.gsub, string.sub, table.unpack
 local tonumber = tonumber
 
 local CR, LF, H = 13, 10, 72
@@ -137,9 +137,14 @@ function ops.HPUB(self, args, buffer, from)
   return message(self, subject, reply, header_digits .. " " .. digits, size, header_size, buffer, from)
 end
 
+-- As nats-server has it, a CR inside the line separates the arguments of SUB and UNSUB, and belongs to those of PUB and HPUB.
+local function split_at_cr(args, most)
+  return split_args((gsub(args, "\r", " ")), most)
+end
+
 ---@type lipc.proto.Operation
 function ops.SUB(self, args, _, from)
-  local count, subject, queue, sid = split_args(args, 3)
+  local count, subject, queue, sid = split_at_cr(args, 3)
   if count == 2 then queue, sid = nil, queue end
   if count < 2 or count > 3 then return self:fail(PARSER_ERROR) end
   self.handler:sub(subject, queue, sid)
@@ -148,7 +153,7 @@ end
 
 ---@type lipc.proto.Operation
 function ops.UNSUB(self, args, _, from)
-  local count, sid, max = split_args(args, 2)
+  local count, sid, max = split_at_cr(args, 2)
   if count < 1 or count > 2 then return self:fail(PARSER_ERROR) end
   -- A number that is none unsubscribes at once, as nats-server has it.
   self.handler:unsub(sid, parse_size(max))

@@ -13,7 +13,7 @@ local router = require "lipc.proto.nats_router"
 local subject_rules = require "lipc.proto.subject"
 
 local route, run_of, route_run = router.route, router.run_of, router.route_run
-local is_subject, is_pattern = subject_rules.is_subject, subject_rules.is_pattern
+local is_literal, is_pattern = subject_rules.is_literal, subject_rules.is_pattern
 
 local OK = "+OK\r\n"
 local UNAUTHORIZED = "Authorization Violation"
@@ -248,7 +248,7 @@ end
 
 -- Instead of pub, for clients that have checks or answers coming.
 local function careful_pub(self, subject, reply, tail, size, header_size)
-  if self.pedantic and not is_subject(subject) then self:error "Invalid Publish Subject" end
+  if self.pedantic and not is_literal(subject) then self:error "Invalid Publish Subject" end
   local permissions = self.permissions
   if permissions and permissions.publish and not permissions.publish(subject) and not may_answer(self, subject) then
     return self:error("Permissions Violation for Publish to " .. go_quote(subject))
