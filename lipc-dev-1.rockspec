@@ -141,6 +141,7 @@ build = {
     ["lipc.broker"] = "lua/lipc/broker.lua",
     ["lipc.broker.access"] = "lua/lipc/broker/access.lua",
     ["lipc.broker.child"] = "lua/lipc/broker/child.lua",
+    ["lipc.broker.collector"] = "lua/lipc/broker/collector.lua",
     ["lipc.broker.config"] = "lua/lipc/broker/config.lua",
     ["lipc.broker.connection"] = "lua/lipc/broker/connection.lua",
     ["lipc.broker.credentials"] = "lua/lipc/broker/credentials.lua",

@@ -7,9 +7,13 @@ local servers = {}
 -- Room for 1,000 connections where the shell has 1,024 descriptors.
 local MANY_DESCRIPTORS = { "sh", "-c", 'ulimit -n 4096; exec "$@"', "sh" }
 
+local function with_descriptors(...)
+  return table.move({ ... }, 1, select("#", ...), #MANY_DESCRIPTORS + 1, table.move(MANY_DESCRIPTORS, 1, 4, 1, {}))
+end
+
 ---@param ... string  the program; it says "ready" when it is, and ends with its input
 function servers.spawn(...)
-  local command = table.move({ ... }, 1, select("#", ...), #MANY_DESCRIPTORS + 1, table.move(MANY_DESCRIPTORS, 1, 4, 1, {}))
+  local command = with_descriptors(...)
   command.stdin, command.stdout, command.pdeathsig = "pipe", "pipe", "SIGKILL"
   local process = assert(ipc.process.spawn(command))
   assert(process.stdout:read "l" == "ready", "a program of the bench does not start")
@@ -31,15 +35,21 @@ local started = 0
 -- Our broker, on a Unix socket or over TCP.
 function servers.ours(lua, kind)
   started = started + 1
-  local where, url
+  local url, command
   if kind == "unix" then
-    where = assert(ipc.socket.runtimedir()) .. ("/bench-%d-%d.sock"):format(ipc.signal.getpid(), started)
-    url = "unix://" .. where
+    local path = assert(ipc.socket.runtimedir()) .. ("/bench-%d-%d.sock"):format(ipc.signal.getpid(), started)
+    url, command = "unix://" .. path, { "--unix", path }
   else
-    where = "127.0.0.1:" .. free_port()
-    url = "nats://" .. where
+    local port = free_port()
+    url, command = "nats://127.0.0.1:" .. port, { "-p", tostring(port), "--insecure" }
   end
-  return servers.spawn(lua, "bench/peer_broker.lua", "serve", where), url
+  command = with_descriptors(lua, "lua/lipc/cli/lipc", "broker", table.unpack(command))
+  command.stdin, command.stderr, command.pdeathsig = "null", "pipe", "SIGKILL"
+  local process = assert(ipc.process.spawn(command))
+  for line in process.stderr:lines() do
+    if line:find "Server is ready" then return process, url end
+  end
+  error "our broker does not start"
 end
 
 -- A file with a configuration, while the server starts.

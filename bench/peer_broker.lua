@@ -1,5 +1,4 @@
--- The Lua side of bench/broker.lua: our broker, and the clients of our broker and of nats-server.
---   peer_broker.lua serve PATH | HOST:PORT      our broker; ends with its input
+-- The Lua side of bench/broker.lua: the clients of our broker and of nats-server.
 --   peer_broker.lua sub URL COUNT               prints "ready", then messages a second
 --   peer_broker.lua pub URL COUNT
 --   peer_broker.lua reply URL                   answers until its input ends
@@ -40,18 +39,6 @@ local function input_ends()
 end
 
 local roles = {}
-
-function roles.serve()
-  local options = where:find "^/" and { path = where } or { path = false, tcp = where, insecure = true }
-  local loop = ipc.loop.new()
-  local broker = assert(ipc.broker.new(options):wrap(loop))
-  ready()
-  loop:wrap(function()
-    input_ends()
-    broker:stop()
-  end)
-  loop:run()
-end
 
 function roles.sub()
   local all, loop = payloads(), ipc.loop.new()

@@ -2,6 +2,7 @@
 -- sends it SIGTERM then, and a pipe from the parent ends too.    SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local collector = require "lipc.broker.collector"
 local public = require("lipc.broker.listener").public
 
 local forks = require("lipc.core").wait().forks
@@ -32,6 +33,7 @@ end
 
 local function be_child(serve, ready, life)
   ipc.signal.ignore "SIGINT" -- a Ctrl-C is the parent's affair
+  collector.own()
   local ok, message, code = serve(function (broker, loop)
     watch_parent(broker, loop, life)
     ready:write("ok\n", table.concat(broker:urls(), "\n"), "\n")

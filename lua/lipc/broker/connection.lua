@@ -3,6 +3,7 @@
 -- what it is sent.    SPDX-License-Identifier: MIT
 
 local now = require("lipc").now
+local collector = require "lipc.broker.collector"
 local concat = table.concat
 local max = math.max
 local quote = require("lipc.broker.log").quote
@@ -269,6 +270,7 @@ function Connection:close()
   self.rest = nil
   local broker = self.broker
   self.session:close "Connection Closed"
+  if self.session.closing == "Slow Consumer" then collector.collect() end
   broker.connections[self] = nil
   broker.connection_count = broker.connection_count - 1
   self.socket:close()

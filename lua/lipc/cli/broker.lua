@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
+local collector = require "lipc.broker.collector"
 local connect = require "lipc.cli.connect"
 local failure = require "lipc.cli.failure"
 local load_config = require("lipc.broker.config").load
@@ -86,6 +87,7 @@ function broker.run(arguments)
     local file = options.config and must(load_config(options.config, "run"))
     if not file or file.log == nil then options.log = true end
   end
+  collector.own()
   local called, ok, message = pcall(ipc.broker.run, options)
   if not called then
     local misuse = tostring(ok):match "bad argument #1 to 'run' %((.*)%)$"
