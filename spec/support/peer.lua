@@ -39,13 +39,6 @@ function peer.run(text, ...)
   return out, p:close()
 end
 
--- The same of one that ends well: what it printed.
-function peer.shown(name, ...)
-  local out, ok = peer.example(name, ...)
-  if not ok then error(out, 2) end
-  return out
-end
-
 -- example(name, ...) -> its output, true | nil, "exit" | "signal", number
 function peer.example(name, ...)
   local words = { os.getenv "LUA" or "lua5.4", "examples/" .. name .. ".lua" }
