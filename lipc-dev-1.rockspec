@@ -243,6 +243,7 @@ build = {
     ["lipc.proto.nats_server"] = "lua/lipc/proto/nats_server.lua",
     ["lipc.proto.nats_server_parser"] = "lua/lipc/proto/nats_server_parser.lua",
     ["lipc.proto.nats_session"] = "lua/lipc/proto/nats_session.lua",
+    ["lipc.proto.pieces"] = "lua/lipc/proto/pieces.lua",
     ["lipc.proto.records"] = "lua/lipc/proto/records.lua",
     ["lipc.proto.subject"] = "lua/lipc/proto/subject.lua",
     ["lipc.proto.sublist"] = "lua/lipc/proto/sublist.lua",

@@ -14,13 +14,12 @@ local go_quote = require "lipc.proto.go_quote"
 local json = require "lipc.proto.json"
 local nats_client_parser = require "lipc.proto.nats_client_parser"
 local nats_requests = require "lipc.proto.nats_requests"
+local emptied = require("lipc.proto.pieces").emptied
 local subject_rules = require "lipc.proto.subject"
 
 local concat = table.concat
 local is_subject, is_pattern = subject_rules.is_subject, subject_rules.is_pattern
 
--- Above so many pieces the output list is not worth keeping for the next turn.
-local REUSABLE_PIECES = 4096
 -- So many subjects are remembered as valid, with the beginning of their line.
 local KNOWN_SUBJECTS = 1024
 
@@ -134,14 +133,7 @@ function Client:take()
   end
   local out, count = self.out, self.count
   local data = concat(out, "", 1, count)
-  if count > REUSABLE_PIECES then
-    self.out = {}
-  else
-    for i = 1, count do
-      out[i] = nil
-    end
-  end
-  self.count = 0
+  self.out, self.count = emptied(out, count), 0
   self.pings_unsent = 0
   if next(self.told) then self.told = {} end
   return data

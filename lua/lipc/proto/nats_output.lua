@@ -2,13 +2,12 @@
 -- they are, and who is held back meanwhile.  The methods become those of nats_session.lua's sessions.
 -- Pure: no I/O, no clock.    SPDX-License-Identifier: MIT
 
+local emptied = require("lipc.proto.pieces").emptied
+
 local concat, unpack = table.concat, table.unpack
 
 -- So many pieces, if they are so large in the mean, are not worth being joined to be written.
 local MOST_PIECES, LARGE_PIECE = 16, 1024
-
--- Above so many pieces the output list is not worth keeping for the next turn.
-local REUSABLE_PIECES = 4096
 
 ---@class lipc.proto.Session
 ---@field pending integer        bytes taken or to be taken and not yet written
@@ -63,15 +62,8 @@ end
 
 -- Forgets the pieces that were taken, and passes on what they became.
 local function taken(self, ...)
-  local out, count = self.out, self.count
-  if count > REUSABLE_PIECES then
-    self.out = {}
-  else
-    for i = 1, count do
-      out[i] = nil
-    end
-  end
-  self.count = 0
+  local count = self.count
+  self.out, self.count = emptied(self.out, count), 0
   self.taken = self.taken + count
   return ...
 end
