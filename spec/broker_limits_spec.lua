@@ -28,6 +28,99 @@ describe("broker", function()
     handle = nil
   end)
 
+  describe("with a subscriber that does not read", function()
+    it("cuts it after the write deadline, and the publisher goes on", function()
+      start { write_deadline = 0.2 }
+      local lazy, publisher, good = connect(), connect(), connect()
+      assert(lazy:write "SUB a 1\r\n")
+      assert(good:write "SUB done 1\r\n")
+      nats.sync(lazy)
+      nats.sync(good)
+      local message = ("PUB a 10000\r\n%s\r\n"):format(("x"):rep(10000))
+      for _ = 1, 2000 do assert(publisher:write(message)) end
+      assert(publisher:write "PUB done 0\r\n\r\n")
+      assert.equal("MSG done 1 0\r\n", good:read "L")
+      nats.rest(lazy)
+    end)
+
+    it("cuts one that takes what waits for it too slowly", function()
+      start { write_deadline = 0.5 }
+      local slow, publisher, good = connect(), connect(), connect()
+      assert(slow:write "SUB a 1\r\n")
+      assert(good:write "SUB done 1\r\n")
+      nats.sync(slow)
+      nats.sync(good)
+      local message = ("PUB a 10000\r\n%s\r\n"):format(("x"):rep(10000))
+      local writer <close> = assert(ipc.process.fork(function()
+        for _ = 1, 2000 do assert(publisher:write(message)) end
+        assert(publisher:write "PUB done 0\r\n\r\n")
+        nats.sync(publisher)
+      end, { kill_on_close = true }))
+      -- 4 MiB wait soon, and 0.5 s of reading like this takes two fifths of that
+      local last = ""
+      repeat
+        local data = slow:readsome(16384)
+        if data then last = (last .. data):sub(-100) end
+        ipc.sleep(0.005)
+      until not data
+      assert.matches("%-ERR 'Slow Consumer'\r\n$", last)
+      assert.equal("MSG done 1 0\r\n", good:read "L")
+      assert.is_true(assert(writer:wait(SECONDS)).ok)
+    end)
+
+    it("pauses the publisher meanwhile, so that memory stays bounded", function()
+      local loop = assert(ipc.loop.new())
+      local broker = assert(ipc.broker.new { path = names.path ".sock", write_deadline = SECONDS }:wrap(loop))
+      local highest, sent, received = 0, 0, 0
+      local message = ("PUB a 10000\r\n%s\r\n"):format(("x"):rep(10000))
+      local total = 3000 * #message
+      loop:wrap(function()
+        local lazy, publisher = nats.open(broker:url()), nats.open(broker:url())
+        assert(lazy:write "SUB a 1\r\n")
+        nats.sync(lazy)
+        local writer = loop:wrap(function()
+          for _ = 1, 3000 do
+            assert(publisher:write(message))
+            sent = sent + #message
+          end
+        end)
+        -- it goes no further when two looks with some turns of the loop between show the same
+        local last
+        repeat
+          last = sent
+          for _ = 1, 20 do ipc.sleep(0.001) end
+          highest = math.max(highest, broker:stats().pending)
+        until sent == last and sent > 1 << 20
+        assert.is_true(sent < total)
+        while received < 3000 * (#message - 1) do
+          received = received + #assert(lazy:readsome(65536, SECONDS))
+          highest = math.max(highest, broker:stats().pending)
+        end
+        writer:join()
+        lazy:close()
+        publisher:close()
+        broker:stop()
+      end)
+      loop:run()
+      loop:close()
+      assert.equal(total, sent)
+      assert.is_true(highest < 8 << 20, "pending " .. highest)
+    end)
+
+    it("cuts one with more pending than max_pending, whoever publishes", function()
+      start { max_pending = 100000 }
+      local lazy = connect()
+      assert(lazy:write "SUB a 1\r\n")
+      nats.sync(lazy)
+      -- its own messages come back to it, and it does not read them
+      local message = ("PUB a 10000\r\n%s\r\n"):format(("x"):rep(10000))
+      local ok
+      repeat ok = lazy:write(message:rep(10)) until not ok
+      nats.rest(lazy)
+      nats.sync(connect())
+    end)
+  end)
+
   describe("limits", function()
     it("the connections", function()
       start { max_connections = 2 }

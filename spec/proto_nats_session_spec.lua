@@ -166,6 +166,41 @@ describe("proto.nats_session", function ()
     end
   end)
 
+  it("hands out much in portions of whole messages, and keeps the order of what comes meanwhile", function ()
+    for _, size in ipairs { 13, 1500, 300000 } do -- the first portion would end after a head with 13
+      local session, publisher = open "SUB a 1\r\n", open()
+      local sent, got, portions = 0, {}, 0
+      local function publish(count)
+        for _ = 1, count do
+          sent = sent + 1
+          publisher:feed(message("a", ("%0" .. math.min(size, 90) .. "d"):format(sent) .. ("x"):rep(size - 90)))
+        end
+      end
+      publish(2000000 // (size + 20))
+      while session.count > 0 do
+        local bytes, first, more = session:take_pieces()
+        local portion = first .. (more or "")
+        assert.equal(bytes, #portion)
+        assert.is_true(bytes < 700000, bytes)
+        assert.equal("MSG a 1 ", portion:sub(1, 8))
+        assert.equal("\r\n", portion:sub(-2))
+        got[#got + 1] = portion
+        session:wrote(bytes)
+        portions = portions + 1
+        if portions % 2 == 0 and portions < 20 then publish(100000 // (size + 200)) end
+      end
+      assert.is_true(portions >= 3)
+      assert.equal(0, session.pending)
+      local number = 0
+      for text in table.concat(got):gmatch "MSG a 1 %d+\r\n(%d+)x*\r\n" do
+        number = number + 1
+        assert.equal(number, tonumber(text))
+      end
+      assert.equal(sent, number)
+      assert.equal(sent, (session.taken + session.count - session.lines) // 2)
+    end
+  end)
+
   it("pauses the publishers of a session that lags, until it has caught up", function ()
     local resumed = {}
     server = nats_server.new { high_water = 1000, on_resume = function (session) resumed[session] = (resumed[session] or 0) + 1 end }

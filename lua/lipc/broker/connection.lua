@@ -80,31 +80,43 @@ end
 
 -- Writing
 
+-- So many bytes went, or will not go any more.
+local function wrote(self, bytes)
+  self.session:wrote(bytes)
+  local due = self.due
+  if due then self.due = due > bytes and due - bytes or nil end
+end
+
+-- A client that is slow must take what waits for it now by the deadline; then there is another for what came meanwhile.
+local function set_deadline(self)
+  if self.due then return end
+  self.due = self.session.pending
+  self.deadline = now() + self.broker.options.write_deadline
+end
+
 -- Writes `bytes` bytes in one piece or several.
 local function write(self, bytes, ...)
   self:count("bytes_out", bytes)
-  local session, trace = self.session, self.broker.log.trace
+  local trace = self.broker.log.trace
   if trace then trace("%s - ->> [%s]", self, quote(concat { ... })) end
-  if self.broken then return session:wrote(bytes) end
+  if self.broken then return wrote(self, bytes) end
   local ok, message, code, written = self.socket:write(...)
   if ok then
-    session:wrote(bytes)
+    wrote(self, bytes)
   elseif code == "ETIMEDOUT" then
-    session:wrote(written)
+    wrote(self, written)
     self.rest, self.offset = concat { ... }, written
     self.writer = self.loop:wrap(self.write_rest, self)
   else
-    session:wrote(bytes)
+    wrote(self, bytes)
     self:fail_write(message)
   end
 end
 
 ---Writes what the session has to say, as much as goes without waiting.
 function Connection:flush()
-  if self.rest or self.closed then return end
   local session = self.session
-  local bytes = session.pending -- none of which are taken already
-  if bytes > 0 then write(self, bytes, session:take_pieces()) end
+  while session.count > 0 and not self.rest and not self.closed do write(self, session:take_pieces()) end
 end
 
 ---The client takes nothing any more.  What it sent before may still be there to be read.
@@ -135,11 +147,11 @@ local function cut(self)
   if not last then
     self.broken = "write deadline"
     self.rest = nil
-    session:wrote(#rest - offset)
+    wrote(self, #rest - offset)
     session:cut()
     return self:wake()
   end
-  session:wrote(#rest - last)
+  wrote(self, #rest - last)
   self.rest, self.offset = rest:sub(offset + 1, last), 0
   session:cut()
 end
@@ -147,14 +159,14 @@ end
 -- The task that writes what the client was too slow for.
 function Connection:write_rest()
   local session, socket, wait = self.session, self.socket, self.loop.wait
-  local deadline = now() + self.broker.options.write_deadline
   while not self.closed do
     local rest, offset = self.rest, self.offset
     if offset == #rest then
       self.rest = nil
       return self:flush_more()
     end
-    wait(self.fd, "w", deadline)
+    set_deadline(self)
+    wait(self.fd, "w", not session.closing and self.deadline or nil) -- the reading task sets one to the last word
     if self.closed then break end
     local ok, message, code, written
     local sent = 0
@@ -167,14 +179,13 @@ function Connection:write_rest()
     if ok or code == "ETIMEDOUT" then
       offset = offset + sent
       self.offset = offset
-      session:wrote(sent)
-      if deadline and offset < #rest and now() >= deadline then
-        deadline = nil -- the reading task sets one to the last word
-        if not session.closing then cut(self) end
+      wrote(self, sent)
+      if not session.closing and self.due and now() >= self.deadline then
+        cut(self)
         if self.broken then return end
       end
     else
-      session:wrote(#rest - offset)
+      wrote(self, #rest - offset)
       self.rest = nil
       return self:fail_write(message)
     end

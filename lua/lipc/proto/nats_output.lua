@@ -4,18 +4,23 @@
 
 local emptied = require("lipc.proto.pieces").emptied
 
-local concat, unpack = table.concat, table.unpack
+local concat, move, unpack = table.concat, table.move, table.unpack
+local byte = string.byte
 
 -- So many pieces, if they are so large in the mean, are not worth being joined to be written.
 local MOST_PIECES, LARGE_PIECE = 16, 1024
 
+-- Of more bytes about so many are taken at a time: what waits for a slow client is not copied as a whole.
+local PORTION = 1 << 18
+
 ---@class lipc.proto.Session
 ---@field pending integer        bytes taken or to be taken and not yet written
 ---@field paused integer         not 0: a subscriber of this client's messages lags, stop reading from it
----@field taken integer          pieces; a message is two
+---@field taken integer          pieces that were in `out`; a message is two
 ---@field lines integer          pieces that are not of messages, less what a run of messages has fewer than two each
 ---@field package out string[]
 ---@field package count integer
+---@field package gone integer   of them are taken: false stands in their place
 local Output = {}
 
 -- What there is to say
@@ -60,27 +65,50 @@ end
 
 -- What is written
 
--- Forgets the pieces that were taken, and passes on what they became.
-local function taken(self, ...)
-  local count = self.count
-  self.out, self.count = emptied(self.out, count), 0
-  self.taken = self.taken + count
+-- Forgets the pieces up to the `last`, and passes on what they became.
+local function taken(self, last, ...)
+  local out, count = self.out, self.count
+  if last == count then
+    self.out, self.count, self.gone = emptied(out, count), 0, 0
+    self.taken = self.taken + count
+  elseif last > count // 2 then
+    self.out, self.count, self.gone = move(out, last + 1, count, 1, {}), count - last, 0
+    self.taken = self.taken + last
+  else
+    for i = self.gone + 1, last do out[i] = false end
+    self.gone = last
+  end
   return ...
 end
 
 ---Takes everything that is to be written.
 ---@return string
 function Output:take()
-  local out, count = self.out, self.count
-  return taken(self, count == 1 and out[1] or concat(out, "", 1, count))
+  return taken(self, self.count, concat(self.out, "", self.gone + 1, self.count))
 end
 
----Takes everything that is to be written when all that was taken before is: one string, or a few large ones.
+-- The last piece of a portion, which ends a message or line, and the bytes of all.
+local function portion(self)
+  local out, count, last, bytes = self.out, self.count, self.gone, 0
+  repeat
+    last = last + 1
+    local piece = out[last]
+    bytes = bytes + #piece
+  until last == count or bytes >= PORTION and byte(piece, -1) == 10
+  return last, bytes
+end
+
+---Takes what is to be written next, when all that was taken before is: whole messages, in one string or a few large ones.
+---@return integer bytes
 ---@return string ...
 function Output:take_pieces()
-  local count = self.count
-  if count <= MOST_PIECES and self.pending >= count * LARGE_PIECE then return taken(self, unpack(self.out, 1, count)) end
-  return self:take()
+  local out, gone, last, bytes = self.out, self.gone, self.count, self.pending
+  if bytes > PORTION then last, bytes = portion(self) end
+  local count = last - gone
+  if count <= MOST_PIECES and bytes >= count * LARGE_PIECE then
+    return taken(self, last, bytes, unpack(out, gone + 1, last))
+  end
+  return taken(self, last, bytes, count == 1 and out[last] or concat(out, "", gone + 1, last))
 end
 
 ---Reports that so many of the bytes taken were written.
@@ -112,10 +140,10 @@ end
 ---Ends the session because its client does not take what it is sent: of that it gets no more, but the reason.
 function Output:cut()
   if self.closing then return end
-  for i = 1, self.count do
+  for i = self.gone + 1, self.count do
     self.pending = self.pending - #self.out[i]
   end
-  self.out, self.count = {}, 0
+  self.out, self.count, self.gone = {}, 0, 0
   self:fail "Slow Consumer"
 end
 

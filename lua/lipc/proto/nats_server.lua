@@ -2,7 +2,8 @@
 -- A broker makes a server, a session per connection, feeds each what it read and writes what each has to say:
 --   session:feed(data)                  what was read
 --   server:take_dirty()                 the sessions that have something new to write since the last time
---   session:take_pieces() -> string...  all of it, in one piece or a few, to be written in one go
+--   session:take_pieces() -> n, string...  the next n bytes of that, in one piece or a few, to be written in one go;
+--                                          session.count is 0 when there are no more
 --   session:wrote(n)                    n bytes of what was taken went
 --   session.closing                     why the connection is to be closed once its output is written; nil while open
 --   session.paused                      not 0: stop reading from this client, a subscriber of its messages lags

@@ -63,6 +63,7 @@ local function new(server, id, details, peer)
     options = { verbose = true, pedantic = true, echo = true, protocol = 0 },
     out = {},
     count = 0,
+    gone = 0,
     taken = 0, -- pieces; a message is two
     lines = 0, -- pieces that are not of messages, less what a run of messages has fewer than two each
     pending = 0,
@@ -90,7 +91,7 @@ end
 function Session:feed(data)
   local open = self.parser:feed(data)
   -- What the client's own lines have brought it nobody else could be paused for, and many short pieces are more than their bytes.
-  if self.pending + PIECE_MEMORY * self.count > self.server.max_pending then self:cut() end
+  if self.pending + PIECE_MEMORY * (self.count - self.gone) > self.server.max_pending then self:cut() end
   return open and not self.closing
 end
 
