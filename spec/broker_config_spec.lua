@@ -387,7 +387,7 @@ while True:
     for _, case in ipairs {
       { options = { users = { { user = "u", password = "p" } } }, right = { ',"user":"u","pass":"p"' } },
       { options = { user = "u", pass = "p" }, right = { ',"user":"u","pass":"p"' } },
-      { options = { token = "t" }, right = { ',"auth_token":"t"' } },
+      { options = { token = "t" }, right = { ',"auth_token":"t"', ',"user":"nobody","pass":"x","auth_token":"t"' } },
       { options = { token = "t", users = { { user = "me", uid = own_uid } } }, right = { ',"auth_token":"t"', ',"user":"me"' } },
     } do
       case.options.path = path ".sock"

@@ -297,6 +297,7 @@ local transcripts = {
   { "garbage without end", "plain", ("x"):rep(5000), "-ERR 'Unknown Protocol Operation'\r\n", closed = true },
   { "INFO over limit", "plain", "INFO " .. ("x"):rep(5000) .. "\r\n", "-ERR 'maximum control line exceeded'\r\n", closed = true },
   { "token: right", "token", 'CONNECT {"auth_token":"s3cret","verbose":true}\r\n', "+OK\r\n" },
+  { "token: right, beside a name", "token", 'CONNECT {"user":"x","pass":"y","auth_token":"s3cret","verbose":true}\r\n', "+OK\r\n" },
   { "token: wrong", "token", 'CONNECT {"auth_token":"nope"}\r\n', "-ERR 'Authorization Violation'\r\n", closed = true },
   { "token: missing", "token", "CONNECT {}\r\n", "-ERR 'Authorization Violation'\r\n", closed = true },
   { "token: PING first", "token", "PING\r\n", "-ERR 'Authorization Violation'\r\n", closed = true },

@@ -131,13 +131,13 @@ function access.new(options, always)
 
   return function (session, given)
     local found = false
-    if given.user ~= nil then
-      local user = users[given.user]
+    local user = given.user ~= nil and users[given.user]
+    if token and given.auth_token ~= nil and not user then -- whatever name is beside it
+      found = equal(given.auth_token, token)
+    elseif given.user ~= nil then
       local right = equal(given.pass, user and user.password or NOBODY.password)
       if user and not user.password and user.uid == session.peer.uid then return unnamed(session) end -- he is who he says
       found = right and user and user.password and user.permissions or false
-    elseif given.auth_token ~= nil and token then
-      found = equal(given.auth_token, token)
     end
     if found or asks and (shown(given.user) or shown(given.pass) or shown(given.auth_token)) then return found end
     return unnamed(session)
