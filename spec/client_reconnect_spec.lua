@@ -54,6 +54,32 @@ describe("client, when the broker goes,", function()
     broker:close()
   end)
 
+  it("waits for a server that takes it only to drop it again", function()
+    local LONG = 1000000
+    local path = names.path ".sock"
+    local listener <close> = assert(ipc.socket.listen { path = path })
+    local server <close> = assert(ipc.process.fork(function()
+      for _ = 1, 4 do
+        local socket <close> = assert(listener:accept(SECONDS))
+        socket:settimeout(SECONDS)
+        assert(socket:write "INFO {}\r\n")
+        repeat local line = assert(socket:read "L") until line == "PING\r\n"
+        assert(socket:write "PONG\r\n")
+      end
+    end, { kill_on_close = true }))
+    local c = connect("unix://" .. path, { reconnect_wait = LONG, reconnect_max_wait = 8 * LONG })
+    repeat c:run(0.01) until c:stats().disconnects >= 2 -- to be dropped once may be chance
+    for times = 2, 3 do
+      assert.equal(times, c:stats().disconnects)
+      local pause, longest = c:timeout(), LONG << times - 2
+      assert.is_true(pause > longest / 2 - 1000 and pause <= longest, pause)
+      c.next_attempt = 0 -- it is time
+      repeat c:run(0.01) until c:stats().disconnects > times
+    end
+    assert.is_true(assert(server:wait(SECONDS)).ok)
+    c:close()
+  end)
+
   both("connects again, subscribes again, and sends what was published meanwhile", function()
     local path = names.path ".sock"
     local first = assert(ipc.broker.start { path = path })

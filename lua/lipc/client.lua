@@ -371,7 +371,7 @@ function client.connect(url, options)
     default_timeout = huge, threshold = 0, held = 0, held_bytes = 0, holding = 0, asking = 0, waiting = 0, functions = 0,
     leaving = 0, subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, calls = {},
     failures = {}, disconnects = 0, reconnects = 0,
-    attempts = 0, next_attempt = 0, error_handler = settings.onerror,
+    attempts = 0, next_attempt = 0, since = 0, error_handler = settings.onerror,
     status_handler = settings.onstatus,
   }, Client)
   servers.begin(self, list, unique, settings.randomize)

@@ -70,7 +70,7 @@ function connection.establish(self)
     -- At the end of the state finalisers run in the reverse order of creation: this one while the socket still lives.
     self.guard = setmetatable({}, { __gc = function () connection.last_flush(self) end })
     self.attempts = 0
-    self.backoff:reset()
+    self.since = now()
     if self.connected_before then self.reconnects = self.reconnects + 1 end
     self.connected_before = true
     if self.watcher_loop then introduce(self, self.watcher_loop) end
@@ -79,6 +79,14 @@ function connection.establish(self)
     return true
   end
   return nil, message, code
+end
+
+-- How long to wait before the first attempt after a loss: not at all, unless the servers take this client only to drop it again.
+local function grace(self)
+  local backoff, brief = self.backoff, self.brief
+  self.brief = now() - self.since < backoff.pause
+  if not self.brief then backoff:reset() end
+  return brief and self.brief and backoff:next() or 0
 end
 
 ---The connection is of no use any more.
@@ -99,8 +107,7 @@ function connection.lost(self, message, code)
   if not self.options.reconnect then return connection.finish(self, message, code) end
   self.state = "reconnecting"
   self.attempts = 0
-  self.backoff:reset()
-  self.next_attempt = now()
+  self.next_attempt = now() + grace(self)
   self.proto:reset()
   self:_deliver()
   self:_gap("connection lost, messages may be missing (" .. message .. ")")

@@ -49,7 +49,7 @@ function client.connect(url, opts) end
 ---@field pedantic? boolean the server checks more
 ---@field timeout? number seconds for connecting to one server, and for `close`, default 2
 ---@field reconnect? boolean whether a lost connection is made again, default true
----@field reconnect_wait? number seconds of the first pause between two attempts, default 0.05, doubled each time; a pause is by chance of half of that to all of it
+---@field reconnect_wait? number seconds of the first pause between two attempts, default 0.05, doubled each time; a pause is by chance of half of that to all of it. After a loss the first attempt comes at once, unless this connection and the one before were shorter than a pause
 ---@field reconnect_max_wait? number seconds of the longest, default 2
 ---@field max_reconnects? number attempts at the list of servers until it gives up, default 60
 ---@field reconnect_buffer? number bytes that may be published without a connection, default 8 MiB
