@@ -13,8 +13,8 @@ local quote = require("lipc.broker.log").quote
 local READ_SIZE, FIRST_READ_SIZE, SMALLEST_READ_SIZE = 65536, 4096, 512
 local DELIVERIES_A_TURN = 16384
 
--- What is written at once of what a client was too slow for, and how often in one turn.
-local WRITE_SIZE, WRITES_A_TURN = 65536, 8
+-- What is written at once of what a client was too slow for, and how often in one turn; portions of what it was not.
+local WRITE_SIZE, WRITES_A_TURN, PORTIONS_A_TURN = 65536, 8, 2
 
 -- What the kernel keeps for a client on a Unix socket, if it may: with its default of 208 KiB, two processes that stream wake
 -- each other up for every other write.  For TCP it finds a size itself.
@@ -94,6 +94,12 @@ local function set_deadline(self)
   self.deadline = now() + self.broker.options.write_deadline
 end
 
+-- Leaves to a task what there is to write, beginning with what of `rest` stands after `offset`.
+local function write_later(self, rest, offset)
+  self.rest, self.offset = rest, offset
+  self.writer = self.loop:wrap(self.write_rest, self)
+end
+
 -- Writes `bytes` bytes in one piece or several.
 local function write(self, bytes, ...)
   self:count("bytes_out", bytes)
@@ -105,18 +111,21 @@ local function write(self, bytes, ...)
     wrote(self, bytes)
   elseif code == "ETIMEDOUT" then
     wrote(self, written)
-    self.rest, self.offset = concat { ... }, written
-    self.writer = self.loop:wrap(self.write_rest, self)
+    write_later(self, concat { ... }, written)
   else
     wrote(self, bytes)
     self:fail_write(message)
   end
 end
 
----Writes what the session has to say, as much as goes without waiting.
+---Writes what the session has to say, as much as goes without waiting and is one client's share of a turn.
 function Connection:flush()
-  local session = self.session
-  while session.count > 0 and not self.rest and not self.closed do write(self, session:take_pieces()) end
+  local session, portions = self.session, 0
+  while session.count > 0 and not self.rest and not self.closed do
+    if portions == PORTIONS_A_TURN then return write_later(self, "", 0) end
+    portions = portions + 1
+    write(self, session:take_pieces())
+  end
 end
 
 ---The client takes nothing any more.  What it sent before may still be there to be read.
