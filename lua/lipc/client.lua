@@ -30,7 +30,7 @@ Client.__index = Client
 Client.__name = "lipc.client"
 waiting.extend(Client)
 requests.extend(Client)
-local dispatch, call_handlers = waiting.dispatch, waiting.call_handlers
+local call_handlers = waiting.call_handlers
 
 local function check(self, name)
   if getmetatable(self) == Client then return end
@@ -63,7 +63,12 @@ function Client:publish(subject, data, options)
     local ok, message, code = connection.offline(self, #data + #subject + 16)
     if not ok then return fail("publish", subject, message, code) end
   end
-  local proto = self.proto
+  local proto, deadline = self.proto, huge
+  if self.default_timeout < huge then
+    deadline = now() + self.default_timeout
+    local _, problem, why = connection.make_room(self, deadline)
+    if why == "ETIMEDOUT" then return fail("publish", subject, problem, why) end
+  end
   local ok, message, code = proto:publish(subject, data, reply, block)
   if not ok then
     check_open(self, "publish")
@@ -72,8 +77,9 @@ function Client:publish(subject, data, options)
   end
   self.published = true
   if proto.pending > self.threshold then
-    ok, message, code = connection.push(self)
-    if not ok then return fail("publish", subject, message, code) end
+    ok, message, code = connection.push(self, deadline)
+    -- what does not go by the deadline goes with the next
+    if not ok and (code ~= "ETIMEDOUT" or self.state == "closed") then return fail("publish", subject, message, code) end
   end
   return true
 end
@@ -87,7 +93,7 @@ function Client:setvbuf(mode, size)
   self.buffered = mode == "full" and (size or BUFFER) or nil
   self.threshold = self.buffered or 0
   if self.state ~= "closed" then
-    local ok, message, code = connection.push(self)
+    local ok, message, code = connection.push(self, self:_deadline())
     if not ok then return fail("setvbuf", self.server.name, message, code) end
   end
   return self
@@ -123,34 +129,41 @@ function Client:subscribe(subject, options, fn)
   end
   local sub = subscription.new(self, subject, fn)
   local inner
-  local Message = self.message_class
+  local subscriptions, Message = self.subscriptions, self.message_class
   local bounded = options.pending_messages or options.pending_bytes
   if bounded then subscription.bound(sub, options.pending_messages, options.pending_bytes, overflow) end
   local function receive(to, reply, data, block)
-    if not bounded or subscription.admit(sub, #data) then
-      local tail = sub.tail + 1
-      sub.tail = tail
+    local own = subscriptions[inner]
+    if not own then return end -- collected
+    if not bounded or subscription.admit(own, #data) then
+      local tail = own.tail + 1
+      own.tail = tail
       local msg = { subject = to, data = data, reply = reply }
       if block then msg.header_block = block end
-      sub[tail] = setmetatable(msg, Message)
+      own[tail] = setmetatable(msg, Message)
       self.held = self.held + 1
       self.held_bytes = self.held_bytes + #data
-      if not sub.marked then
-        sub.marked = true
+      if not own.marked then
+        own.marked = true
         local count = self.ready_count + 1
         self.ready_count = count
-        self.ready[count] = sub
+        self.ready[count] = own
       end
     end
     local max = inner.max
-    if max and inner.received >= max then subscription.complete(sub) end
+    if max and inner.received >= max then subscription.complete(own) end
   end
   local message, code
   inner, message, code = self.proto:subscribe(subject, options.queue, receive, options.max)
   if not inner then return fail("subscribe", subject, message, code) end
   sub.inner = inner
-  if not fn then inner.refused = function (...) subscription.gap(sub, ...) end end
-  self.subscriptions[sub] = true
+  subscriptions[inner] = sub
+  if not fn then
+    inner.refused = function (...)
+      local refused = subscriptions[inner]
+      if refused then subscription.gap(refused, ...) end
+    end
+  end
   if fn then
     self.functions = self.functions + 1
     self.with_function[sub] = true
@@ -186,8 +199,7 @@ function Client:run(seconds)
   check_open(self, "run")
   seconds = check_timeout(seconds, 1, "run")
   local deadline = seconds and seconds < huge and now() + seconds or huge
-  if not current_task() then dispatch(self) end
-  local waiter = { run = true }
+  local waiter = { run = true, zero = seconds == 0 }
   self.runners[waiter] = true
   local _ <close> = setmetatable({}, { __close = function () self.runners[waiter] = nil end })
   self:_wait(waiter, deadline)
@@ -214,7 +226,7 @@ function Client:drain(timeout)
   self.draining = true
   if self.state == "connected" then self.state = "draining" end
   local subs = {}
-  for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
+  for _, sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
   for _, sub in ipairs(subs) do self.proto:wind_down(sub.inner) end
   local ok, message, code = self:flush(timeout)
   -- what has come is still handed out
@@ -369,8 +381,8 @@ function client.connect(url, options)
   local self = setmetatable({
     options = settings, state = "connecting", generation = forks(),
     default_timeout = huge, threshold = 0, held = 0, held_bytes = 0, holding = 0, asking = 0, waiting = 0, functions = 0,
-    leaving = 0, subscriptions = {}, with_function = {}, waiters = {}, runners = {}, ready = {}, ready_count = 0, calls = {},
-    failures = {}, disconnects = 0, reconnects = 0,
+    subscriptions = setmetatable({}, { __mode = "v" }), with_function = {}, collected = {}, turn = 0,
+    waiters = {}, runners = {}, ready = {}, ready_count = 0, calls = {}, failures = {}, disconnects = 0, reconnects = 0,
     attempts = 0, next_attempt = 0, since = 0, error_handler = settings.onerror,
     status_handler = settings.onstatus,
   }, Client)

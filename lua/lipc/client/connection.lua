@@ -232,9 +232,10 @@ local function write_slice(self)
   if not ok then connection.read_some(self, 0) end
 end
 
----More is gathered than should be.
+---More is gathered than should be: it is written, or little enough of it is left to a task.
+---@param deadline number
 ---@return true? ok, string? message, string? code
-function connection.push(self)
+function connection.push(self, deadline)
   local proto = self.proto
   if self.generation ~= forks() then return connection.abandon(self) end
   local task = current_task()
@@ -243,17 +244,26 @@ function connection.push(self)
     local all = write_some(self)
     if all then return true end
     if all == false then
+      if now() >= deadline then return nil, "timed out", "ETIMEDOUT" end
       if not task then
         write_slice(self)
       elseif proto.pending <= HIGH_WATER then
         want_writer(self, task.loop)
         return true
       else
-        task.loop.wait(self.number, "w", nil)
+        task.loop.wait(self.number, "w", deadline < huge and deadline or nil)
       end
     end
   end
   return nil, self.close_message, self.close_code
+end
+
+---Waits until there is room for more to be gathered.
+---@param deadline number
+---@return true? ok, string? message, string? code
+function connection.make_room(self, deadline)
+  if self.proto.pending <= HIGH_WATER or not self.socket then return true end
+  return connection.push(self, deadline)
 end
 
 ---Without a connection so much can be gathered, no more.

@@ -45,7 +45,7 @@ local function wait(self, waiter, deadline)
   self.asking = self.asking + 1
   if self.was_full then connection.nudge(self) end
   local _ <close> = setmetatable({}, { __close = function () self.asking = self.asking - 1 end })
-  self:_send()
+  self:_send(deadline)
   self:_wait(waiter, deadline)
 end
 

@@ -22,7 +22,8 @@ end
 
 function subscription.new(client, subject, fn)
   return setmetatable({
-    client = client, subject = subject, fn = fn, head = 1, tail = 0, waiters = {}, calling = false, gaps = 0, drops = 0,
+    client = client, subject = subject, fn = fn, head = 1, tail = 0, waiters = {}, calling = false, served = 0,
+    gaps = 0, drops = 0,
   }, Subscription)
 end
 
@@ -30,16 +31,8 @@ local function pending(self)
   return self.tail > 0 and self.tail - self.head + 1 - self.gaps or 0
 end
 
-local function take(self)
-  local head = self.head
-  local message = self[head]
-  if not message then return nil end
-  self[head] = nil
-  if head == self.tail then
-    self.head, self.tail = 1, 0
-  else
-    self.head = head + 1
-  end
+-- A message is not in the list any more.
+local function released(self, message)
   local client = self.client
   client.held = client.held - 1
   client.held_bytes = client.held_bytes - #message.data
@@ -55,7 +48,34 @@ local function take(self)
     client.was_full = false
     connection.nudge(client)
   end
+end
+
+local function take(self)
+  local head = self.head
+  local message = self[head]
+  if not message then return nil end
+  self[head] = nil
+  if head == self.tail then
+    self.head, self.tail = 1, 0
+  else
+    self.head = head + 1
+  end
+  released(self, message)
   return message
+end
+
+-- Only so many messages are wanted in all, of which some were handed out.
+local function limit(self, max)
+  local keep = max - (self.inner.received - pending(self) - self.drops)
+  while pending(self) > keep do
+    local last = self[self.tail]
+    self[self.tail] = nil
+    self.tail = self.tail - 1
+    if self.tail < self.head then self.head, self.tail = 1, 0 end
+    if not getmetatable(last) then self.gaps = self.gaps - 1 end
+    released(self, last)
+    if self.tail == 0 then return end
+  end
 end
 
 ---Marks where messages may be missing, among those that wait to be taken.  Functions are told by onerror.
@@ -130,8 +150,11 @@ local function finish(self)
   if self.ended then return end
   self.ended = true
   local client = self.client
-  client.subscriptions[self] = nil
-  if self.fn then client.functions = client.functions - 1 end
+  client.subscriptions[self.inner] = nil
+  if self.fn then
+    client.functions = client.functions - 1
+    if self.tail == 0 then client.with_function[self] = nil end
+  end
   for _, waiter in ipairs(self.waiters) do
     waiter.done = true
     if waiter.task then waiter.task.loop.wake(waiter.task) end
@@ -144,7 +167,6 @@ subscription.finish = finish
 ---The server sends no more; its function still gets what is here.
 function subscription.complete(self)
   if self.ended then return end
-  if self.fn then self.client.leaving = self.client.leaving + 1 end
   self.client.proto:unsubscribe(self.inner)
   self.unsubscribed = true
   finish(self)
@@ -152,34 +174,44 @@ end
 
 -- Handing messages to the function
 
-local function call_all(self)
+local function call_all(self, more)
   local fn = self.fn
-  while not self.discarded do
+  while not self.discarded and (not more or more()) do
     local message = take(self)
     if not message then return end
     fn(message)
   end
 end
 
----Calls the function for every message that is here.
-function subscription.dispatch(self)
+-- Errors that are not the function's own (Ctrl-C at lua.c's is one): who waits gets them.
+local function passes(problem)
+  return ipc.loop.cancelled(problem) or type(problem) == "string" and problem:find "interrupted!$" ~= nil
+end
+
+local function explain(problem)
+  if passes(problem) then return problem end
+  if problem == nil then problem = "(error object is a nil value)" end
+  return type(problem) == "string" and debug.traceback(problem, 2) or problem
+end
+
+---Calls the function for the messages that are here.
+---@param more? fun(): boolean  asked before each; absent: for all of them
+function subscription.dispatch(self, more)
   if self.calling then return end
   self.calling = true
   local client = self.client
-  while self.tail > 0 and not self.discarded do
-    local ok, problem = xpcall(call_all, function (problem)
-      if ipc.loop.cancelled(problem) then return problem end
-      return type(problem) == "string" and debug.traceback(problem, 2) or problem
-    end, self)
+  repeat
+    local ok, problem = xpcall(call_all, explain, self, more)
     if not ok then
-      if ipc.loop.cancelled(problem) then
+      if passes(problem) then
         self.calling = false
         error(problem, 0)
       end
       client:_failed(problem)
     end
-  end
+  until ok
   self.calling = false
+  if self.ended and self.tail == 0 then client.with_function[self] = nil end
   local draining = client.close_after
   if not draining then return end
   for _, sub in ipairs(draining) do
@@ -266,6 +298,7 @@ function Subscription:unsubscribe(max)
   if self.ended then return true end
   local proto = client.proto
   proto:unsubscribe(self.inner, max)
+  if max then limit(self, max) end
   if not proto.subscriptions[self.inner.sid] then
     self.unsubscribed = true
     if not max then -- what is here is not wanted any more
@@ -307,6 +340,15 @@ function Subscription:close()
 end
 
 Subscription.__close = Subscription.close
+
+-- One with a function is held by its client.
+Subscription.__gc = function (self)
+  local client = self.client
+  if self.ended or client.state == "closed" then return end
+  while take(self) do end
+  finish(self)
+  client.collected[#client.collected + 1] = self.inner
+end
 
 function Subscription:settimeout(seconds)
   check(self, "settimeout")

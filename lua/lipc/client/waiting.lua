@@ -8,11 +8,16 @@ local subscription = require "lipc.client.subscription"
 
 local forks = require("lipc.core").wait().forks
 local now, huge = ipc.now, math.huge
+local min = math.min
 local current_task = connection.current_task
 
 -- While so much has come that nobody takes, no more is read: the server then holds back who publishes.
 local HELD_BYTES = 8 << 20
 local HELD_MESSAGES = 65536
+
+-- In a plain script functions run for so many seconds between two looks at the connection, one for so many messages before
+-- the next one's turn.
+local SLICE, TURN = 0.02, 256
 
 -- The methods that the parts of the client call.
 local Client = {}
@@ -30,6 +35,7 @@ end
 
 -- Hands out what one read has brought.
 function Client:_deliver()
+  self:_forget_collected()
   local ready, count = self.ready, self.ready_count
   local loop = ipc.loop.current()
   if not (loop and loop.busy) then loop = nil end
@@ -42,9 +48,17 @@ function Client:_deliver()
   end
 end
 
+-- The server sends nothing more for subscriptions that were collected.
+function Client:_forget_collected()
+  local collected = self.collected
+  if not collected[1] then return end
+  self.collected = {}
+  for _, inner in ipairs(collected) do self.proto:unsubscribe(inner) end
+end
+
 -- The connection was lost, and may have taken messages with it.
 function Client:_gap(message)
-  for sub in pairs(self.subscriptions) do subscription.gap(sub, message, "ECONNRESET") end
+  for _, sub in pairs(self.subscriptions) do subscription.gap(sub, message, "ECONNRESET") end
 end
 
 local function call_handlers(self)
@@ -94,7 +108,7 @@ end
 -- The client is closed, by whomever.
 function Client:_ended()
   local subs = {}
-  for sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
+  for _, sub in pairs(self.subscriptions) do subs[#subs + 1] = sub end
   for _, sub in ipairs(subs) do
     sub.discarded = true
     subscription.finish(sub)
@@ -106,25 +120,54 @@ function Client:_ended()
   connection.nudge(self)
 end
 
--- In a plain script: calls the functions, and the error handler.
-local function dispatch(self)
-  if self.held > 0 and self.functions + self.leaving > 0 then
-    for sub in pairs(self.with_function) do
-      if sub.tail > 0 then subscription.dispatch(sub) end
-      if sub.ended and sub.tail == 0 then
-        self.with_function[sub] = nil
-        self.leaving = self.leaving - 1
-      end
+local function longest_ago(a, b) return a.served < b.served end
+
+-- The subscriptions with messages for functions that could be called, in the order of their turns; nil: none.
+local function callable(self)
+  if self.held == 0 then return nil end
+  local list
+  for sub in pairs(self.with_function) do
+    if sub.tail > 0 and not sub.calling and not sub.discarded then
+      list = list or {}
+      list[#list + 1] = sub
     end
   end
-  call_handlers(self)
-  if self.failures[1] then error(table.remove(self.failures, 1), 0) end
+  if list and list[2] then table.sort(list, longest_ago) end
+  return list
+end
+
+-- In a plain script: calls handlers, and the functions for `least` messages and then until the time has come.
+-- -> whether messages for functions are left
+local function dispatch(self, till, least, waiter)
+  local given, turn = 0, 0
+  local function over()
+    return waiter.run and waiter.done or given >= least and now() >= till
+  end
+  local function more()
+    if turn == 0 or self.calls[1] or self.failures[1] or over() then return false end
+    given, turn = given + 1, turn - 1
+    return true
+  end
+  while true do
+    call_handlers(self)
+    if self.failures[1] then error(table.remove(self.failures, 1), 0) end
+    local list = callable(self)
+    if not list then return false end
+    for _, sub in ipairs(list) do
+      if over() then return true end
+      self.turn = self.turn + 1
+      sub.served, turn = self.turn, TURN
+      subscription.dispatch(sub, more)
+      if self.calls[1] or self.failures[1] then break end
+    end
+  end
 end
 
 -- Waits until waiter.done or the deadline.
 function Client:_wait(waiter, deadline)
   local task = current_task()
   if self.generation ~= forks() then connection.abandon(self) end
+  self:_forget_collected()
   if task then
     waiter.task = task
     self.waiting = self.waiting + 1
@@ -141,9 +184,17 @@ function Client:_wait(waiter, deadline)
       wait(nil, nil, till)
     end
   else
+    local left
+    if waiter.run then
+      left = dispatch(self, min(deadline, now() + SLICE), waiter.zero and self.held or 1, waiter)
+    else
+      left = callable(self) ~= nil
+    end
     while not waiter.done and self.state ~= "closed" do
-      connection.pump(self, deadline)
-      dispatch(self)
+      if not left or not self:_full() then connection.pump(self, left and 0 or deadline) end
+      -- what came before the answer to a flush is handed out before it returns, as far as there is time
+      local till = waiter.all and waiter.done and deadline or min(deadline, now() + SLICE)
+      left = dispatch(self, till, waiter.zero and self.held or 1, waiter)
       if not waiter.done and deadline < huge and now() >= deadline then break end
     end
   end
@@ -152,7 +203,7 @@ end
 -- Waits until the server has seen everything.  nil, code when it cannot: "ETIMEDOUT", or the client is closed.
 function Client:_sync(deadline)
   while self.state ~= "closed" do
-    local waiter = {}
+    local waiter = { all = true }
     if self.generation ~= forks() then connection.abandon(self) break end
     if self.socket then
       local published = self.published
@@ -162,7 +213,7 @@ function Client:_sync(deadline)
         if published and not ok then self.doubt = true end
         if waiter.task then waiter.task.loop.wake(waiter.task) end
       end)
-      self:_send()
+      self:_send(deadline)
     else -- as soon as there is a connection again
       waiter.poll = true
     end
@@ -207,15 +258,21 @@ function Client:_handed_out(subs, deadline)
     if task then
       task.loop.wait(nil, nil, math.min(deadline, now() + 0.005))
     else
-      dispatch(self)
+      dispatch(self, deadline, 1, {})
     end
   end
   return true
 end
 
--- Writes what must not stay gathered in a plain script.
-function Client:_send()
-  if self.proto.pending > self.threshold or self.threshold == 0 then connection.push(self) end
+-- When a call that was given no timeout of its own has to end.
+function Client:_deadline()
+  local seconds = self.default_timeout
+  return seconds == huge and huge or now() + seconds
+end
+
+-- Writes what must not stay gathered in a plain script; what does not go by the deadline goes with what is written next.
+function Client:_send(deadline)
+  if self.proto.pending > self.threshold or self.threshold == 0 then connection.push(self, deadline or self:_deadline()) end
   return true
 end
 
@@ -224,4 +281,4 @@ local function extend(class)
   for name, method in pairs(Client) do class[name] = method end
 end
 
-return { extend = extend, dispatch = dispatch, call_handlers = call_handlers }
+return { extend = extend, call_handlers = call_handlers }

@@ -5,7 +5,8 @@
 --- In the tasks of an `ipc.loop` each wait suspends the task alone, what is published is gathered and written once a turn of the
 --- loop, and functions get their messages by themselves, in a task for each subscription. In a plain script what is published
 --- is written at once (see `setvbuf`), and functions get their messages while a call waits (`request`, `next`, `flush`) or in
---- `run`. Either way a function gets one message after the other: it may wait, and the messages of its subscription wait too.
+--- `run`, for no longer than that call may take, the subscriptions by turns. Either way a function gets one message after the
+--- other: it may wait, and the messages of its subscription wait too.
 ---
 --- While more than 8 MiB, or 65536 messages, have come that nobody takes, no more is read; the broker then holds back who publishes, and
 --- in the end (`write_deadline`) cuts this client off as a slow consumer. In a plain script nothing is read either while no call
@@ -64,11 +65,11 @@ function client.connect(url, opts) end
 local Client = {}
 
 --- Publishes. In a plain script it is written at once; in a loop at the end of the turn, or when 32 KiB are gathered. Waits
---- when the server takes no more.
+--- when the server takes no more, as long as `settimeout` says: after that nothing of this message is sent.
 ---@param subject string without blanks, empty tokens and wildcards
 ---@param data string|number
 ---@param opts? lipc.client.publish.options
----@return true? ok, string? message, string? code "EINVAL" the subject, "EMSGSIZE" more than the server's max_payload, "ENOBUFS" no connection and the buffer is full, "ENOTSUP" headers, "ECANCELED" closed meanwhile, "ENOTCONN" after fork, or why the last connection ended
+---@return true? ok, string? message, string? code "EINVAL" the subject, "EMSGSIZE" more than the server's max_payload, "ENOBUFS" no connection and the buffer is full, "ENOTSUP" headers, "ETIMEDOUT", "ECANCELED" closed meanwhile, "ENOTCONN" after fork, or why the last connection ended
 function Client:publish(subject, data, opts) end
 
 ---@class lipc.client.publish.options
@@ -84,7 +85,8 @@ function Client:setvbuf(mode, size) end
 
 --- Subscribes. With a function, that gets the messages; without, `next` and `messages` of the subscription. An error in the
 --- function goes to the handler of `onerror`; without one it is raised, with its traceback, by the call that waits in a plain
---- script, and by the loop elsewhere. The messages after it are handed out all the same.
+--- script, and by the loop elsewhere. The messages after it are handed out all the same, by the next call that waits. Ctrl-C is
+--- no error of the function: it is raised in any case.
 ---@param subject string "*" stands for one token, ">" at the end for one or more
 ---@param opts? lipc.client.subscribe.options
 ---@param fn? fun(msg: lipc.message)
@@ -136,8 +138,9 @@ function Client:inbox() end
 ---@return true? ok, string? message, string? code "ETIMEDOUT", "ECONNRESET", "EPERM" and others of the server's
 function Client:flush(timeout) end
 
---- Waits for so long, for ever, or until `stop` or the end of the client; functions get their messages meanwhile.
----@param seconds? number
+--- Waits for so long, for ever, or until `stop` or the end of the client; functions get their messages meanwhile. Those whose
+--- time does not suffice get the rest in the next call that waits.
+---@param seconds? number 0: functions get what is here
 ---@return true? ok, string? message, string? code why the client has ended, unless it was closed by `close`
 function Client:run(seconds) end
 
@@ -191,7 +194,7 @@ function Client:stats() end
 ---@return string
 function Client:url() end
 
---- Sets the timeout that `request`, `flush`, `next`, `drain` use when they are given none; initially for ever.
+--- Sets the timeout that `request`, `flush`, `next`, `drain` use when they are given none, and of `publish`; initially for ever.
 ---@param seconds? number nil: for ever
 ---@return lipc.client self
 function Client:settimeout(seconds) end
@@ -238,7 +241,8 @@ function Subscription:next(timeout) end
 ---@return fun(): lipc.message?
 function Subscription:messages(timeout) end
 
---- Ends the subscription: at once, what has come is dropped; or after it has received so many messages in all.
+--- Ends the subscription: at once, what has come is dropped; or after so many messages in all, of which those that were handed
+--- out already are some. One without a function that is collected ends, too.
 ---@param max? integer
 ---@return true
 function Subscription:unsubscribe(max) end
