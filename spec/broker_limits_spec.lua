@@ -68,6 +68,102 @@ describe("broker", function()
       assert.is_true(assert(writer:wait(SECONDS)).ok)
     end)
 
+    it("cuts it between two messages, whatever these look like", function()
+      start { write_deadline = 0.2 }
+      for _, line in ipairs { "MSG x 1 99999999999999999999999\r\n", "MSG x 1 5\r\n", "\r\n", "x" } do
+        local lazy, publisher = connect(), connect()
+        assert(lazy:write "SUB a.> 1\r\n")
+        nats.sync(lazy)
+        local payload = line:rep(300000 // #line)
+        -- so much that the publisher is paused until the other is cut
+        for _ = 1, 20 do assert(publisher:write(("PUB a.\rb %d\r\n%s\r\n"):format(#payload, payload))) end
+        nats.sync(publisher)
+        local rest, at = nats.rest(lazy), 1
+        while rest:find("MSG", at, true) == at do
+          local stop = select(2, assert(rest:find(("MSG a.\rb 1 %d\r\n"):format(#payload), at, true)))
+          assert.is_true(payload == rest:sub(stop + 1, stop + #payload))
+          assert.equal("\r\n", rest:sub(stop + #payload + 1, stop + #payload + 2))
+          at = stop + #payload + 3
+        end
+        assert.is_true(at > 1)
+        assert.equal("-ERR 'Slow Consumer'\r\n", rest:sub(at))
+      end
+    end)
+
+    it("keeps nothing for those that went away while they held each other up", function()
+      local loop = assert(ipc.loop.new())
+      local broker = assert(ipc.broker.new { path = names.path ".sock", write_deadline = SECONDS }:wrap(loop))
+      loop:wrap(function()
+        local a, b = nats.open(broker:url()), nats.open(broker:url())
+        assert(a:write "SUB a 1\r\n")
+        assert(b:write "SUB b 1\r\n")
+        nats.sync(a)
+        nats.sync(b)
+        local sent, message = 0, ("x"):rep(10000)
+        for to, socket in pairs { b = a, a = b } do
+          loop:wrap(function()
+            repeat
+              local ok = socket:write(("PUB %s %d\r\n%s\r\n"):format(to, #message, message))
+              sent = sent + 1
+            until not ok
+          end)
+        end
+        local paused, last
+        repeat
+          last = sent
+          for _ = 1, 20 do ipc.sleep(0.001) end
+          paused = 0
+          for connection in pairs(broker.connections) do paused = paused + connection.session.paused end
+        until paused == 2 and sent == last
+        a:close()
+        b:close()
+        repeat ipc.sleep(0.001) until broker:stats().connections == 0
+        assert.equal(0, broker:stats().pending)
+        broker:stop()
+      end)
+      loop:run()
+      loop:close()
+    end)
+
+    it("cuts none that was waiting for the broker", function()
+      local loop = assert(ipc.loop.new())
+      local broker = assert(ipc.broker.new { path = names.path ".sock", write_deadline = 0.05 }:wrap(loop))
+      local message = ("PUB a 10000\r\n%s\r\n"):format(("x"):rep(10000))
+      local far, near = assert(ipc.pipe.open())
+      local process <close> = assert(ipc.process.fork(function()
+        local reader = nats.open(broker:url())
+        assert(reader:write "SUB a 1\r\n")
+        nats.sync(reader)
+        assert(near:write "subscribed\n")
+        for _ = 1, 300 do assert(#reader:read(#"MSG a 1 10000\r\n" + 10002) == 10017) end
+        assert(reader:write "PUB done 0\r\n\r\n")
+        nats.sync(reader)
+      end, { kill_on_close = true }))
+      near:close()
+      loop:wrap(function()
+        assert.equal("subscribed", far:read "l")
+        local publisher = nats.open(broker:url())
+        assert(publisher:write "SUB done 1\r\n")
+        -- what is to be read is there, and then nobody serves for longer than the deadline
+        for i = 1, 300 do
+          assert(publisher:write(message))
+          if i % 60 == 0 then
+            nats.sync(publisher)
+            local till = ipc.now() + 0.1
+            repeat until ipc.now() > till
+          end
+        end
+        assert.equal("MSG done 1 0\r\n", publisher:read "L")
+        assert.equal(0, broker:stats().slow_consumers)
+        publisher:close()
+        broker:stop()
+      end)
+      loop:run()
+      loop:close()
+      far:close()
+      assert.is_true(assert(process:wait(SECONDS)).ok)
+    end)
+
     it("pauses the publisher meanwhile, so that memory stays bounded", function()
       local loop = assert(ipc.loop.new())
       local broker = assert(ipc.broker.new { path = names.path ".sock", write_deadline = SECONDS }:wrap(loop))

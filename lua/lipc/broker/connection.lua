@@ -97,7 +97,7 @@ end
 -- Leaves to a task what there is to write, beginning with what of `rest` stands after `offset`.
 local function write_later(self, rest, offset)
   self.rest, self.offset = rest, offset
-  self.writer = self.loop:wrap(self.write_rest, self)
+  self.writer = self.loop:wrap(self.protect, self, self.write_rest)
 end
 
 -- Writes `bytes` bytes in one piece or several.
@@ -131,18 +131,20 @@ end
 ---The client takes nothing any more.  What it sent before may still be there to be read.
 function Connection:fail_write(message)
   self.broken = message
+  self.session:discard() -- nobody is to wait for this client
   if self.session.closing then self:wake() end
 end
 
--- Where the message that is half written ends: the first end of a line or payload not before `offset`.
+-- Where the message that is half written ends: the first end of a line or payload not before `offset`.  A subject may have a
+-- carriage return in it, but no line feed.
 local function message_end(data, offset)
   local last = 0
   while last < offset do
-    local _, stop, size = data:find("^H?MSG [^\r\n]* (%d+)\r\n", last + 1)
+    local _, stop, size = data:find("^H?MSG [^\n]* (%d+)\r\n", last + 1)
     if stop then
       last = stop + size + 2
     else
-      _, last = data:find("\r\n", last + 1, true)
+      last = data:find("\n", last + 1, true)
     end
   end
   return last
@@ -177,6 +179,7 @@ function Connection:write_rest()
     set_deadline(self)
     wait(self.fd, "w", not session.closing and self.deadline or nil) -- the reading task sets one to the last word
     if self.closed then break end
+    local late = now() - self.deadline
     local ok, message, code, written
     local sent = 0
     for _ = 1, WRITES_A_TURN do
@@ -189,7 +192,9 @@ function Connection:write_rest()
       offset = offset + sent
       self.offset = offset
       wrote(self, sent)
-      if not session.closing and self.due and now() >= self.deadline then
+      if sent > 0 and late > self.broker.options.write_deadline / 2 then
+        self.due = nil -- this process came much too late, and the client had made room
+      elseif not session.closing and self.due and now() >= self.deadline then
         cut(self)
         if self.broken then return end
       end
@@ -270,15 +275,20 @@ local function part(self)
   end
 end
 
+---Whatever goes wrong in a task of one client ends this client alone.
+function Connection:protect(work)
+  local ok, problem = xpcall(work, debug.traceback, self)
+  if ok then return end
+  local broker = self.broker
+  broker.errors, broker.last_error = broker.errors + 1, problem
+  self.session:close "Internal Error"
+  self:wake()
+end
+
 ---The task of the connection.
 function Connection:run()
-  local session, broker = self.session, self.broker
   self.reader = self.loop.current
-  local ok, problem = xpcall(read, debug.traceback, self)
-  if not ok then
-    broker.errors, broker.last_error = broker.errors + 1, problem
-    session:close "Internal Error"
-  end
+  self:protect(read)
   if not self.closed then pcall(part, self) end
   self:close()
 end

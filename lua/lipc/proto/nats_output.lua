@@ -140,11 +140,19 @@ end
 ---Ends the session because its client does not take what it is sent: of that it gets no more, but the reason.
 function Output:cut()
   if self.closing then return end
-  for i = self.gone + 1, self.count do
-    self.pending = self.pending - #self.out[i]
-  end
-  self.out, self.count, self.gone = {}, 0, 0
+  self:discard()
   self:fail "Slow Consumer"
+end
+
+---What is not taken yet is not to be written any more.
+function Output:discard()
+  local bytes = 0
+  for i = self.gone + 1, self.count do
+    bytes = bytes + #self.out[i]
+  end
+  self.taken = self.taken + self.count
+  self.out, self.count, self.gone = {}, 0, 0
+  self:wrote(bytes)
 end
 
 ---@package
