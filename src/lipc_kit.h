@@ -160,6 +160,13 @@ void lipc_checkopts (lua_State *L, int idx, const char *const names[]);
 void lipc_copyopts (lua_State *L, int idx, const char *const names[]);
 lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo, lua_Integer hi,
                          lua_Integer dflt);
+/* Permission bits up to `most`, which is 0777 or 07777.  Lua has no octal numbers, so that they are digits
+** in a string, "0640"; or an integer. */
+unsigned lipc_optmode (lua_State *L, int idx, const char *name, unsigned most, unsigned dflt);
+/* The same of any value: LIPC_NOMODE: neither of the two; LIPC_BADMODE: out of range. */
+#define LIPC_NOMODE  (-1)
+#define LIPC_BADMODE (-2)
+lua_Integer lipc_tomode (lua_State *L, int idx, lua_Integer most);
 double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt);
 bool lipc_optbool (lua_State *L, int idx, const char *name, bool dflt);
 /* The string stays valid while the table has it. */

@@ -27,7 +27,7 @@ local shared = {}
 ---@field name? string "/" and at most 255 bytes without another "/"; default: none
 ---@field create? boolean with a name: makes it if it is not there; default: "ENOENT"
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of one that is made, default 0600, less the umask
+---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600", less the umask
 ---@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected, by the process that made it
 
 ---@class lipc.shared.value_options : lipc.shared.options

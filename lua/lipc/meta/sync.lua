@@ -35,7 +35,7 @@ function sync.sizeof(type, opts) end
 ---@class lipc.sync.options
 ---@field create? boolean makes it where there is none
 ---@field exclusive? boolean with create: "EEXIST" if there is one
----@field mode? integer by name: of the object that is made, default 0600, less the umask
+---@field mode? integer|string by name: permission bits of the object that is made, an octal string such as "0640" or a number; default "0600", less the umask
 ---@field unlink? boolean by name, with create: the name of what this call has made goes when it is closed
 
 ---@class lipc.sync.mutex.options : lipc.sync.options
