@@ -12,7 +12,7 @@ local fifo = {}
 ---@field mode? integer|string permission bits of a FIFO that is made, an octal string such as "0640" or a number, at most "7777"; default "0600"; the umask is taken from it, as always
 ---@field mknod? boolean makes it by mknod(2) instead of mkfifo(3)
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field unlink? boolean with create: what this call has made is removed when the object is closed or collected, or opening failed; by the process that made it, and only if it still has the name
+---@field unlink? boolean with create: what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), or opening failed; by the process that made it, and only if it still has the name
 
 --- Opens a FIFO and waits until the other side has opened it too, as open(2) does, but no longer than the timeout, and
 --- with other coroutines running. "rw" never waits. Opens nothing else: "EINVAL" ("not a FIFO"), for a symbolic

@@ -48,7 +48,8 @@ function flock.of(file) end
 --- the path still names the file that is locked (else it starts again), and writes the pid and a newline into it. A file
 --- that was left by a holder that died is stale, because nobody has locked it: it is simply taken over, and of several
 --- who try it at once exactly one succeeds. A file with other contents than a number is left alone ("EINVAL"). Any path in a directory that only the right users may write to. When it is
---- closed or collected, the file is removed, if it is still that file, before the lock is given back. In a forked child
+--- closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), the file is removed, if it is still that file, before the
+--- lock is given back; one that stays is stale. In a forked child
 --- closing only closes; the lock is held until both have closed, so let the child close it. -- see flock(2)
 ---@param path string
 ---@param opts? lipc.flock.lockfile_options

@@ -14,7 +14,7 @@ local mqueue = {}
 ---@field mode? integer|string permission bits of a queue that is made, an octal string such as "0640" or a number; default "0600"; the umask is taken from it, as always
 ---@field maxmsg? integer with create: how many messages it takes; default: fs.mqueue.msg_default, which is 10. Without privileges at most fs.mqueue.msg_max
 ---@field msgsize? integer with create: of how many bytes each at most; default: fs.mqueue.msgsize_default, which is 8192. Without privileges at most fs.mqueue.msgsize_max
----@field unlink? boolean with create: what this call has made is removed when the object is closed or collected; by the process that made it, and only if the name is still this queue's
+---@field unlink? boolean with create: what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does); by the process that made it, and only if the name is still this queue's
 
 --- Opens a queue. One that exists keeps its mode, maxmsg and msgsize, whatever is asked for here; `getattr` tells. Names are
 --- "/" and 1 to 255 bytes without another "/"; anything else is misuse. A limit that was hit is named in the message with its

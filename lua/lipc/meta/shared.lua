@@ -28,7 +28,7 @@ local shared = {}
 ---@field create? boolean with a name: makes it if it is not there; default: "ENOENT"
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
 ---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600", less the umask
----@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected, by the process that made it
+---@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), by the process that made it
 
 ---@class lipc.shared.value_options : lipc.shared.options
 ---@field capacity? integer bytes of a string at most; needed for strings, and for them only

@@ -62,7 +62,7 @@ function sysv.list(kind) end
 ---@field create? boolean makes it if it is not there; default: "ENOENT". A private key always makes one
 ---@field exclusive? boolean with create: "EEXIST" if it is there
 ---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600", whatever the umask
----@field unlink? boolean with create: if this call made it, it is removed when the object is closed or collected, by the process that made it
+---@field unlink? boolean with create: if this call made it, it is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), by the process that made it
 
 --- What is in every stat of a System V object.
 ---@class lipc.sysv.stat

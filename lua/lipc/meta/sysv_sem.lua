@@ -19,7 +19,7 @@ local sem = {}
 ---@field initial? integer|integer[] with create: the values of one that is made, one for all or an array, each 0 to 32767, default 0; and see initialized
 ---@field initialized? boolean waits until the set has its values, should another process be just making it. With initial that is so in any case
 ---@field timeout? number seconds of that wait, default 10
----@field unlink? boolean with create: what this call has made is removed when the object is closed or collected, by the process that made it
+---@field unlink? boolean with create: what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), by the process that made it
 ---@field undo? boolean what `wait` and `post` of this object do when they are not told, default false
 
 --- Opens a set, or makes it. Making one and giving it its values are two steps for the kernel, and others can find the set
