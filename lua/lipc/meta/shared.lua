@@ -18,7 +18,7 @@
 --- "ENOTRECOVERABLE" once it is given back. Single operations go on before that.
 ---
 --- Whoever may write to the memory may write anything there. That gives wrong values, or errors ("EPROTO": what is
---- there was overwritten; "ETIMEDOUT": the lock looks taken), but no crash and no wait without end; `dict:clear()` mends a
+--- there was overwritten; "ETIMEDOUT": the lock looks taken), but no crash and no wait without end; `dict:clear()` of an object that was opened before mends a
 --- dictionary. All processes must be of one pid name space.
 ---@class lipc.shared.module
 local shared = {}
@@ -194,7 +194,9 @@ function Dict:update(key, fn, timeout) end
 ---@return integer? entries, string? message, string? code
 function Dict:count(timeout) end
 
---- Removes all, as one step. Mends a dictionary that was overwritten, but not one that is "ENOTRECOVERABLE".
+--- Removes all, as one step. It mends a dictionary that was overwritten, be it as a whole, for all who have it open and for
+--- who opens it afterwards: what it is like this object has known since it was opened. What it leaves as it is: one that is
+--- "ENOTRECOVERABLE", and one that a process which lives seems to hold ("ETIMEDOUT").
 ---@param timeout? number seconds
 ---@return true? ok, string? message, string? code
 function Dict:clear(timeout) end
