@@ -135,7 +135,7 @@ int lipc_failselfnote (lua_State *L, const char *op, int err, const char *note);
 /* For constructors that find something with other properties than they were asked for: "EINVAL", and the note
 ** "slots is 5, 6 asked for".  This is the one rule: what is there is compared with what the caller says that it
 ** is, whether it may be made or not; what he does not say, and what it holds or may be used by (a value, a
-** mode), is not.  What is of another kind, or nobody's, is "EPROTO". */
+** mode), is not; nor are maxmsg and msgsize of a queue, as in mq_open(3).  What is of another kind, or nobody's, is "EPROTO". */
 int lipc_failother (lua_State *L, const char *op, const char *object, const char *what,
                     const char *there, const char *asked);
 int lipc_failothern (lua_State *L, const char *op, const char *object, const char *what,
