@@ -147,6 +147,7 @@ local scribbler <close> = assert(ipc.process.fork(function()
 end, { kill_on_close = true }))
 for round = 1, tonumber(rounds) do
   local ok, message = pcall(use, o)
+  if ok and what == "dict" then ok, message = pcall(function() look(true, o:clear(SHORT)) end) end
   if not ok then error(("racing, round %d: %s"):format(round, message), 0) end
 end
 assert(not scribbler:wait(0))
