@@ -1,7 +1,7 @@
 -- A unix socket server that checks who connected: the kernel says so, nobody can lie about it.
 --   lua5.4 examples/unix_peercred_server.lua [path [clients]]
 -- The socket has mode 0600 from its first moment, so that only this user (and root) gets that far at all; a program
--- that opens its socket to others (mode = 0666) decides here whom to serve.
+-- that opens its socket to others (mode = "0666") decides here whom to serve.
 local ipc = require "lipc"
 local socket = ipc.socket
 

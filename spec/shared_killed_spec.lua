@@ -103,7 +103,7 @@ describe("a process that is killed at the step", function()
   for _, step in ipairs { "dict.unlinked", "dict.freeing", "dict.deleted" } do
     cases[#cases + 1] = { step, 'd:delete "a"', function() return old(), { b = 1 } end }
   end
-  for _, step in ipairs { "dict.clearing", "dict.emptied", "dict.cleared" } do
+  for _, step in ipairs { "sync.described", "sync.made", "dict.clearing", "dict.emptied", "dict.cleared" } do
     cases[#cases + 1] = { step, "d:clear()", function() return old(), {} end }
   end
   for _, step in ipairs { "holder.named", "holder.held", "holder.free" } do

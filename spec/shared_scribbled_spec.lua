@@ -1,8 +1,11 @@
 -- What another process writes into shared objects: each word of them, to each of some values, and bytes at
 -- random.  Then every operation: a result or an error, never a crash or a loop without end, which is what the
 -- limit on the process that does it would end.
+local ipc = require "lipc"
 local child = require "support.child"
 local names = require "support.names"
+
+local SOON = 30 -- seconds: longer than anything here takes
 
 local script = [[
 local ipc = require "lipc"
@@ -126,6 +129,9 @@ local function try(where)
   end
   if what == "dict" and words[1] == 0 and o:clear(SHORT) then -- which is how it is mended
     if not (o:set("k", "v", SHORT) and o:get("k", SHORT) == "v") then error(where .. ": clear has not mended it", 0) end
+    local other = assert(shared.dict { name = name, capacity = 6, bytes = 400 }) -- not what was written there
+    if other:get("k", SHORT) ~= "v" or other:count(SHORT) ~= 1 then error(where .. ": clear has not mended it for others", 0) end
+    other:close()
   end
   o:close()
   bytes:setstring(1, whole)
@@ -141,6 +147,7 @@ local scribbler <close> = assert(ipc.process.fork(function()
 end, { kill_on_close = true }))
 for round = 1, tonumber(rounds) do
   local ok, message = pcall(use, o)
+  if ok and what == "dict" then ok, message = pcall(function() look(true, o:clear(SHORT)) end) end
   if not ok then error(("racing, round %d: %s"):format(round, message), 0) end
 end
 assert(not scribbler:wait(0))
@@ -163,6 +170,40 @@ for round = 1, tonumber(rounds) do
 end
 print(("%d cases, %d with failures, %d refused"):format(cases, failed, refused))
 ]]
+
+describe("what another process has written over all of", function()
+  -- these bytes and random ones: zeros, no state of a lock at all, what looks like lengths
+  for what, byte in pairs { zeros = "\0", ones = "\1", ["0xff"] = "\xff", ["random bytes"] = false } do
+    it("a dict, is mended by its clear, for all: " .. what, function()
+      local name = "/" .. names.new()
+      local opts = { name = name, create = true, unlink = true, capacity = 7, bytes = 300 }
+      local d <close> = assert(ipc.shared.dict(opts))
+      local other <close> = assert(ipc.shared.dict(opts))
+      local memory <close> = assert(ipc.shm.open(name))
+      d:settimeout(SOON)
+      other:settimeout(SOON)
+      for _ = 1, 3 do
+        assert(d:set("old", "value"))
+        local bytes = {}
+        for i = 1, #memory do bytes[i] = byte or string.char(math.random(5, 255)) end
+        memory:write(0, table.concat(bytes))
+        if not byte then memory:write(0, "\0\0\0\0") end -- a number there may be that of a thread
+        assert.is_nil((ipc.shared.open(name)))
+        assert.is_true(d:clear())
+        assert.equal(0, #other)
+        for i = 1, 7 do assert.is_true(other:set("key" .. i, i)) end
+        assert.equal("ENOSPC", select(3, d:set("one more", true)))
+        local new <close> = assert(ipc.shared.dict { name = name, capacity = 7, bytes = 300 })
+        assert.equal(7, new:get "key7")
+        assert.equal("done", new:with(function(dict, died)
+          assert.is_nil(died)
+          assert(dict:delete "key1")
+          return "done"
+        end))
+      end
+    end)
+  end
+end)
 
 describe("what another process has written into", function()
   for _, what in ipairs { "value", "string", "array", "struct", "dict" } do

@@ -180,7 +180,7 @@ static int l_fifo_open (lua_State *L) {
   Fifo *f = lipc_new(L, class_for(access));
   f->keep = lipc_optbool(L, 3, "keep", false);
   f->create = lipc_optbool(L, 3, "create", false);
-  f->mode = (unsigned)lipc_optint(L, 3, "mode", 0, 07777, 0600);
+  f->mode = lipc_optmode(L, 3, "mode", 07777, 0600);
   f->bymknod = lipc_optbool(L, 3, "mknod", false);
   f->exclusive = lipc_optbool(L, 3, "exclusive", false);
   luaL_argcheck(L, f->create || !f->exclusive, 3, "option 'exclusive' needs 'create'");
@@ -217,7 +217,7 @@ static int l_fifo_make (lua_State *L) {
   static const char *const names[] = {"mode", "exclusive", "mknod", NULL};
   const char *path = lipc_checkpath(L, 1);
   lipc_checkopts(L, 2, names);
-  unsigned mode = (unsigned)lipc_optint(L, 2, "mode", 0, 07777, 0600);
+  unsigned mode = lipc_optmode(L, 2, "mode", 07777, 0600);
   bool exclusive = lipc_optbool(L, 2, "exclusive", false);
   int r = lipcsys_mkfifo(path, mode, lipc_optbool(L, 2, "mknod", false));
   bool made = r == 0;

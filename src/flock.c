@@ -58,7 +58,7 @@ static int l_flock_open (lua_State *L) {
   const char *access = lipc_optstring(L, 2, "access", "rw");
   bool create = lipc_optbool(L, 2, "create", false);
   bool exclusive = lipc_optbool(L, 2, "exclusive", false);
-  unsigned mode = (unsigned)lipc_optint(L, 2, "mode", 0, 0777, 0600);
+  unsigned mode = lipc_optmode(L, 2, "mode", 0777, 0600);
   bool in = access[0] == 'r', out = access[in ? 1 : 0] == 'w';
   luaL_argcheck(L, (in || out) && access[in + out] == '\0', 2,
                 "option 'access': \"r\", \"w\" or \"rw\" expected");

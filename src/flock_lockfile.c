@@ -170,7 +170,7 @@ static int l_flock_lockfile (lua_State *L) {
   lipc_checkopts(L, 2, names);
   double timeout = lipc_optseconds(L, 2, "timeout", 0);
   Lockfile *f = lipc_new(L, &lipc_lockfile_class);
-  f->mode = (unsigned)lipc_optint(L, 2, "mode", 0, 0777, 0644);
+  f->mode = lipc_optmode(L, 2, "mode", 0777, 0644);
   f->respect_pid = lipc_optbool(L, 2, "respect_pid", false);
   f->keep = lipc_optbool(L, 2, "keep", false);
   f->h.access = LIPC_IN | LIPC_OUT;

@@ -43,7 +43,7 @@ static int drop_dead (struct lipc_placed *p, struct lipc_sync_base *b) {
 }
 
 /* Inside the word lock, held by nobody else.  0 or a negative errno, not inside. */
-static int enter (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *b) {
+static int enter (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *b, bool anew) {
   int r = lipc_sync_lock(p, &b->header);
   if (r < 0) return r;
   if (is_held(lipc_get(&b->holder.state)) && !lipc_hold_mine(L, p)) {
@@ -51,13 +51,19 @@ static int enter (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *b)
     if (r < 0) return r;
   }
   uint32_t state = lipc_get(&b->holder.state);
+  if (state > LIPC_HOLDER_LOST && anew) lipc_put(&b->holder.state, state = LIPC_HOLDER_FREE);
   if (state < LIPC_HOLDER_LOST) return 0;
   lipc_sync_leave(&b->header);
   return state == LIPC_HOLDER_LOST ? -ENOTRECOVERABLE : -EPROTO;
 }
 
 int lipc_sync_enter (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *b) {
-  int r = enter(L, p, b);
+  int r = enter(L, p, b, false);
+  return r < 0 ? r : lipc_get(&b->holder.state) == LIPC_HOLDER_ORPHANED;
+}
+
+int lipc_sync_enteranew (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *b) {
+  int r = enter(L, p, b, true);
   return r < 0 ? r : lipc_get(&b->holder.state) == LIPC_HOLDER_ORPHANED;
 }
 
@@ -74,7 +80,7 @@ static bool map_goes (struct lipc_pin *pin) {
 
 int lipc_hold_take (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *b) {
   if (lipc_hold_mine(L, p)) return -EDEADLK;
-  int r = enter(L, p, b);
+  int r = enter(L, p, b, false);
   if (r < 0) return r;
   struct lipcsys_who self = lipcsys_self();
   bool orphaned = lipc_get(&b->holder.state) == LIPC_HOLDER_ORPHANED;

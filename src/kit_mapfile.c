@@ -22,7 +22,7 @@ void lipc_mapoptions (lua_State *L, int idx, struct lipc_mapoptions *o, bool ope
   o->create = lipc_optbool(L, idx, "create", false);
   o->exclusive = lipc_optbool(L, idx, "exclusive", false);
   o->unlink = o->shm && lipc_optbool(L, idx, "unlink", false);
-  o->mode = (unsigned)lipc_optint(L, idx, "mode", 0, 0777, 0600);
+  o->mode = lipc_optmode(L, idx, "mode", 0777, 0600);
   bool init = lua_istable(L, idx) && lua_getfield(L, idx, "init") != LUA_TNIL;
   if (init && !lua_isfunction(L, -1))
     luaL_argerror(

@@ -117,8 +117,8 @@ static int present_size (const struct lipc_mapfile *m, size_t *ret_size) {
 
 /* m:resize([size]) -> true | nil, msg, code: maps that many bytes; nil: as many as the file has now, behind the
 ** offset.  A file or object that is shorter grows; an object of shared memory (ipc.shm) also becomes
-** shorter, a file does not.  What lies beyond the new end is out of bounds.  "EBUSY": there are locks in it,
-** which must not move   -- see mremap(2), fallocate(2), ftruncate(2) */
+** shorter, a file does not.  What lies beyond the new end, and every view that does with a part of it, is out of
+** bounds.  "EBUSY": there are locks in it, which must not move   -- see mremap(2), fallocate(2), ftruncate(2) */
 static int l_mapfile_resize (lua_State *L) {
   char note[200] = "";
   struct lipc_mapfile *m = check(L);

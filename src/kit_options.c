@@ -60,6 +60,46 @@ lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo
   return n;
 }
 
+lua_Integer lipc_tomode (lua_State *L, int idx, lua_Integer most) {
+  lua_Integer n = 0;
+  size_t len;
+  int ok = 0;
+  if (lua_type(L, idx) == LUA_TSTRING) {
+    const char *s = lua_tolstring(L, idx, &len);
+    for (size_t i = 0; i < len; i++) {
+      if (s[i] < '0' || s[i] > '7') return LIPC_NOMODE;
+      if (n <= most) n = n * 8 + (s[i] - '0'); /* else it is too much already */
+    }
+    ok = len > 0;
+  } else if (lua_type(L, idx) == LUA_TNUMBER) {
+    n = lua_tointegerx(L, idx, &ok);
+  }
+  if (!ok) return LIPC_NOMODE;
+  return 0 <= n && n <= most ? n : LIPC_BADMODE;
+}
+
+unsigned lipc_optmode (lua_State *L, int idx, const char *name, unsigned most, unsigned dflt) {
+  if (!option(L, idx, name)) return dflt;
+  lua_Integer n = lipc_tomode(L, -1, most);
+  if (n < 0) {
+    bool text = lua_type(L, -1) == LUA_TSTRING;
+    const char *got = luaL_tolstring(L, -1, NULL);
+    if (text) got = lua_pushfstring(L, "\"%s\"", got);
+    else if (n == LIPC_NOMODE) got = luaL_typename(L, -2);
+    if (n == LIPC_NOMODE)
+      lua_pushfstring(L, "option '%s': octal string such as \"0600\" or integer expected, got %s",
+                      name, got);
+    else
+      lua_pushfstring(L,
+                      "option '%s': %s is out of range (octal digits are written as a string: "
+                      "\"0000\" to \"%s\")",
+                      name, got, most == 0777 ? "0777" : "7777");
+    luaL_argerror(L, idx, lua_tostring(L, -1));
+  }
+  lua_pop(L, 1);
+  return (unsigned)n;
+}
+
 double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt) {
   if (!option(L, idx, name)) return dflt;
   bool other = strcmp(name, "timeout") != 0; /* else as lipc_checktimeout says it */

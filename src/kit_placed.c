@@ -36,6 +36,16 @@ static bool is_blank (struct lipc_sync_header *h, const struct lipc_sync_what *w
   return (kind == 0 || kind == (uint32_t)what->kind) && (version == 0 || version == what->version);
 }
 
+void lipc_sync_describe (struct lipc_sync_header *h, const struct lipc_sync_what *what,
+                         uint64_t size) {
+  lipc_put(&h->kind, (uint32_t)what->kind);
+  lipc_put(&h->version, what->version);
+  lipc_put(&h->size, size);
+  LIPC_STEP("sync.described");
+  lipc_put(&h->magic, MAGIC);
+  LIPC_STEP("sync.made");
+}
+
 int lipc_sync_make (struct lipc_sync_header *h, const struct lipc_sync_what *what, uint64_t size,
                     bool exclusive, void (*init)(void *memory, const void *arg), const void *arg) {
   int r = verdict(h, what, size, NULL);
@@ -47,12 +57,7 @@ int lipc_sync_make (struct lipc_sync_header *h, const struct lipc_sync_what *wha
   if (r == -ENOENT) {
     init(h, arg);
     LIPC_STEP("sync.filled");
-    lipc_put(&h->kind, (uint32_t)what->kind);
-    lipc_put(&h->version, what->version);
-    lipc_put(&h->size, size);
-    LIPC_STEP("sync.described");
-    lipc_put(&h->magic, MAGIC);
-    LIPC_STEP("sync.made");
+    lipc_sync_describe(h, what, size);
     r = 1;
   } else if (r == 0 && exclusive) {
     r = -EEXIST;

@@ -61,6 +61,10 @@ struct lipc_sync_what {
 int lipc_sync_make (struct lipc_sync_header *h, const struct lipc_sync_what *what, uint64_t size,
                     bool exclusive, void (*init)(void *memory, const void *arg), const void *arg);
 
+/* Writes the header of one that is there: as it is already, unless it was overwritten.  Inside the word lock. */
+void lipc_sync_describe (struct lipc_sync_header *h, const struct lipc_sync_what *what,
+                         uint64_t size);
+
 /* Looks at one that should be there, in room bytes.  0; -ENOENT: zeros; -EPROTO: something else. */
 int lipc_sync_open (const struct lipc_sync_header *h, const struct lipc_sync_what *what,
                     uint64_t room, uint64_t *ret_size);
@@ -203,6 +207,10 @@ int lipc_sync_lock (struct lipc_placed *p, struct lipc_sync_header *h);
 ** and one who held it died and nobody has repaired what it did; -EAGAIN: held by another;
 ** -ENOTRECOVERABLE; -EPROTO: overwritten. */
 int lipc_sync_enter (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *b);
+
+/* The same for who makes everything anew: a holder's state that is none, which somebody else has written, is free
+** afterwards, and no -EPROTO. */
+int lipc_sync_enteranew (lua_State *L, struct lipc_placed *p, struct lipc_sync_base *b);
 
 void lipc_sync_leave (struct lipc_sync_header *h);
 

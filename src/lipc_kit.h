@@ -135,7 +135,7 @@ int lipc_failselfnote (lua_State *L, const char *op, int err, const char *note);
 /* For constructors that find something with other properties than they were asked for: "EINVAL", and the note
 ** "slots is 5, 6 asked for".  This is the one rule: what is there is compared with what the caller says that it
 ** is, whether it may be made or not; what he does not say, and what it holds or may be used by (a value, a
-** mode), is not.  What is of another kind, or nobody's, is "EPROTO". */
+** mode), is not; nor are maxmsg and msgsize of a queue, as in mq_open(3).  What is of another kind, or nobody's, is "EPROTO". */
 int lipc_failother (lua_State *L, const char *op, const char *object, const char *what,
                     const char *there, const char *asked);
 int lipc_failothern (lua_State *L, const char *op, const char *object, const char *what,
@@ -160,6 +160,13 @@ void lipc_checkopts (lua_State *L, int idx, const char *const names[]);
 void lipc_copyopts (lua_State *L, int idx, const char *const names[]);
 lua_Integer lipc_optint (lua_State *L, int idx, const char *name, lua_Integer lo, lua_Integer hi,
                          lua_Integer dflt);
+/* Permission bits up to `most`, which is 0777 or 07777.  Lua has no octal numbers, so that they are digits
+** in a string, "0640"; or an integer. */
+unsigned lipc_optmode (lua_State *L, int idx, const char *name, unsigned most, unsigned dflt);
+/* The same of any value: LIPC_NOMODE: neither of the two; LIPC_BADMODE: out of range. */
+#define LIPC_NOMODE  (-1)
+#define LIPC_BADMODE (-2)
+lua_Integer lipc_tomode (lua_State *L, int idx, lua_Integer most);
 double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt);
 bool lipc_optbool (lua_State *L, int idx, const char *name, bool dflt);
 /* The string stays valid while the table has it. */

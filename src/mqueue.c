@@ -288,7 +288,7 @@ static int l_mqueue_open (lua_State *L) {
   bool create = lipc_optbool(L, 2, "create", false);
   bool exclusive = lipc_optbool(L, 2, "exclusive", false);
   bool unlink = lipc_optbool(L, 2, "unlink", false), made = false;
-  unsigned mode = (unsigned)lipc_optint(L, 2, "mode", 0, 0777, 0600);
+  unsigned mode = lipc_optmode(L, 2, "mode", 0777, 0600);
   bool sized = opt_attr(L, 2, create, &attr);
   luaL_argcheck(L, create || !exclusive, 2, "option 'exclusive' needs 'create'");
   luaL_argcheck(L, create || !unlink, 2, "option 'unlink' needs 'create'");

@@ -418,16 +418,9 @@ static void read_limits (struct reader *r) {
 
 static int read_umask (struct reader *r) {
   lua_State *L = r->L;
-  lua_Integer n = -1;
   if (!given(r, "umask")) return -1;
-  if (lua_type(L, -1) == LUA_TSTRING) { /* "022": octal, as people write it */
-    const char *s = lua_tostring(L, -1);
-    for (n = 0; *s >= '0' && *s <= '7' && n <= 0777; s++) n = n * 8 + (*s - '0');
-    if (*s != '\0' || lua_rawlen(L, -1) == 0) n = -1;
-  } else if (lua_isinteger(L, -1)) {
-    n = lua_tointeger(L, -1);
-  }
-  if (n < 0 || n > 0777) refuse(r, "option 'umask': octal string or integer up to 511 expected");
+  lua_Integer n = lipc_tomode(L, -1, 0777);
+  if (n < 0) refuse(r, "option 'umask': octal string or integer up to 511 expected");
   lua_pop(L, 1);
   return (int)n;
 }

@@ -202,7 +202,7 @@ static int open_named (lua_State *L, const char *op, bool binary, lua_Integer df
                                     -1);
   o.create = lipc_optbool(L, 2, "create", false);
   o.exclusive = lipc_optbool(L, 2, "exclusive", false);
-  o.mode = (unsigned)lipc_optint(L, 2, "mode", 0, 0777, 0600);
+  o.mode = lipc_optmode(L, 2, "mode", 0777, 0600);
   o.initial = (unsigned)(initial < 0 ? dflt : initial);
   bool unlink = lipc_optbool(L, 2, "unlink", false);
   luaL_argcheck(L, o.create || initial < 0, 2, "option 'initial' needs 'create'");

@@ -110,6 +110,14 @@ static int done (lua_State *L) {
   return 1;
 }
 
+static const struct lipc_sync_what what = {"dict", LIPC_KIND_DICT, 1};
+
+/* What the next one who opens it makes its plan of. */
+static void describe (struct dict_memory *m, uint64_t capacity, uint64_t bytes) {
+  lipc_put(&m->capacity, capacity);
+  lipc_put(&m->bytes, bytes);
+}
+
 /* ---- operations ---- */
 
 static int get_step (lua_State *L, int t) {
@@ -246,14 +254,16 @@ static int l_dict_len (lua_State *L) {
   return lipc_drive(L, &len_op, 2);
 }
 
-/* Works on what was overwritten too: that is how it is mended. */
+/* Works on what was overwritten too: that is how it is mended, from what this object knows. */
 static int clear_step (lua_State *L, int t) {
   Dict *d = lua_touserdata(L, 1);
   struct dict_memory *m = memory_of(L, d);
   (void)t;
-  int r = lipc_sync_enter(L, &d->p, &m->base);
+  int r = lipc_sync_enteranew(L, &d->p, &m->base);
   if (r == -EAGAIN) return lipc_again(0);
   if (r < 0) return shared_fail(L, "clear", r);
+  describe(m, d->plan.capacity, d->bytes);
+  lipc_sync_describe(&m->base.header, &what, d->p.size);
   struct hash h = {(char *)m + DICT_TABLE, &d->plan};
   shared_hash_clear(&h);
   LEAVE();
@@ -261,7 +271,8 @@ static int clear_step (lua_State *L, int t) {
 }
 static const struct lipc_op clear_op = {"clear", clear_step, 0, NULL};
 
-/* d:clear([timeout]) -> true | nil, msg, code: removes all entries, as one step */
+/* d:clear([timeout]) -> true | nil, msg, code: removes all entries, as one step, and mends what was
+** overwritten */
 static int l_dict_clear (lua_State *L) { return lipc_drive(L, &clear_op, 2); }
 
 static int stat_step (lua_State *L, int t) {
@@ -304,8 +315,6 @@ static const struct lipc_class dict_class = {.tname = "lipc.shared.dict",
 
 /* ---- making and opening ---- */
 
-static const struct lipc_sync_what what = {"dict", LIPC_KIND_DICT, 1};
-
 struct initial {
   struct hash_plan plan;
   uint64_t capacity, bytes, seed[2];
@@ -314,8 +323,7 @@ struct initial {
 static void fill (void *memory, const void *arg) {
   struct dict_memory *m = memory;
   const struct initial *i = arg;
-  lipc_put(&m->capacity, i->capacity);
-  lipc_put(&m->bytes, i->bytes);
+  describe(m, i->capacity, i->bytes);
   shared_hash_init(&(struct hash){(char *)memory + DICT_TABLE, &i->plan}, i->seed);
 }
 
@@ -368,6 +376,7 @@ static int l_dict_open (lua_State *L) {
   for (int i = 0; i < 2; i++)
     if (asked[i] >= 0 && (uint64_t)asked[i] != there[i])
       return shared_openothern(L, &what, options[i], (lua_Integer)there[i], asked[i]);
+  d->bytes = there[1];
   p->repair = dict_repair;
   p->h.fd = LIPC_NOFD;
   return 1;

@@ -18,6 +18,7 @@ _Static_assert(sizeof(struct dict_memory) <= DICT_TABLE, "there is room");
 typedef struct Dict {
   struct lipc_placed p;
   struct hash_plan plan; /* learnt when it was opened */
+  uint64_t bytes; /* what it was made for, beside plan.capacity */
 } Dict;
 
 /* Inside, and the table as it should be: 0; or a negative errno: outside. */

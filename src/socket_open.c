@@ -290,7 +290,7 @@ static Opening *prepare (lua_State *L, int what, const char *const *names) {
   o->addr[0] = w.addr;
   o->naddr = w.addr.size > 0;
   o->h.fd = LIPC_NOFD;
-  o->mode = what == CONNECT ? 0600 : (unsigned)lipc_optint(L, 1, "mode", 0, 0777, 0600);
+  o->mode = what == CONNECT ? 0600 : lipc_optmode(L, 1, "mode", 0777, 0600);
   o->replace = lipc_optbool(L, 1, "replace", true);
   o->unlink = lipc_optbool(L, 1, "unlink", true);
   o->backlog = (int)lipc_optint(L, 1, "backlog", 0, INT32_MAX, 4096);

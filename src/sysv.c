@@ -25,7 +25,7 @@ bool lipc_sysv_options (lua_State *L, struct lipcsys_sysvopen *ret) {
   bool private = ret->key == LIPC_IPC_PRIVATE;
   ret->create = lipc_optbool(L, 2, "create", private);
   ret->exclusive = lipc_optbool(L, 2, "exclusive", false);
-  ret->mode = (unsigned)lipc_optint(L, 2, "mode", 0, 0777, 0600);
+  ret->mode = lipc_optmode(L, 2, "mode", 0777, 0600);
   luaL_argcheck(L, ret->create || !private, 2, "option 'create': a private key always creates");
   luaL_argcheck(L, ret->create || !ret->exclusive, 2, "option 'exclusive' needs 'create'");
   luaL_argcheck(L, ret->create || !unlink, 2, "option 'unlink' needs 'create'");
@@ -83,7 +83,7 @@ void lipc_sysv_pushperm (lua_State *L, const char *type, const struct lipcsys_sy
 void lipc_sysv_checkset (lua_State *L, struct lipcsys_sysvperm *p) {
   p->uid = (uint32_t)lipc_optint(L, 2, "uid", 0, UINT32_MAX - 1, p->uid);
   p->gid = (uint32_t)lipc_optint(L, 2, "gid", 0, UINT32_MAX - 1, p->gid);
-  p->mode = (unsigned)lipc_optint(L, 2, "mode", 0, 0777, p->mode);
+  p->mode = lipc_optmode(L, 2, "mode", 0777, p->mode);
 }
 
 /* obj:id() -> integer: the kernel's number of it, as ipcs shows it */

@@ -19,9 +19,9 @@ local function misuse(name, arg, problem)
   error(("%sbad argument #%d to '%s' (%s)"):format(where, arg, name, problem), 0)
 end
 
--- Options that say where it lies, for every kind, and their types where shm.open does not see them; the argument
--- that has them.
-local placed = { name = "string", create = "boolean", exclusive = "boolean", mode = "number", unlink = "boolean" }
+-- Options that say where it lies, for every kind, and their types where shm.open does not see them (true: it does);
+-- the argument that has them.
+local placed = { name = "string", create = "boolean", exclusive = "boolean", mode = true, unlink = "boolean" }
 local options_at = { value = 3, array = 3, struct = 2, dict = 1 }
 
 -- A copy of the options: those of `placed` and the kind's own.
@@ -33,7 +33,7 @@ local function check(name, opts, own)
     if not placed[key] and not own[key] then misuse(name, arg, ("unknown option '%s'"):format(tostring(key))) end
     local expected = placed[key] or own[key]
     local whole = expected == "integer" and type(value) == "number" and math.tointeger(value)
-    if type(value) ~= expected and not whole then
+    if expected ~= true and type(value) ~= expected and not whole then
       misuse(name, arg, ("option '%s': %s expected, got %s"):format(key, expected, type(value)))
     end
     copy[key] = value
@@ -68,7 +68,7 @@ local function map_named(name, opts, size, make)
   local map, message, code
   for _ = 1, 100 do -- another process may make or remove it meanwhile
     if not opts.exclusive then
-      map, message, code = ask(name, arg, shm.open, opts.name)
+      map, message, code = ask(name, arg, shm.open, opts.name, { mode = opts.mode }) -- to be right, if of no use
       if map then return map end
       if code ~= "ENOENT" or not opts.create then return said(name, message, code) end
     end

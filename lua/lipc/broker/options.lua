@@ -7,7 +7,7 @@ local config = require "lipc.broker.config"
 local DEFAULT_PORT = 4222
 
 local TYPES = {
-  config = "text", listen = "listen", path = "path", mode = "integer", tcp = "tcp", host = "string", port = "port",
+  config = "text", listen = "listen", path = "path", mode = "mode", tcp = "tcp", host = "string", port = "port",
   insecure = "boolean", token = "text", user = "text", pass = "text", users = "users", default_permissions = "permissions",
   name = "string", connect_urls = "texts", max_payload = "size", max_connections = "size", max_control_line = "size",
   max_pending = "size", max_subscriptions = "size", max_subscription_tokens = "size", ping_interval = "seconds",
@@ -16,7 +16,7 @@ local TYPES = {
 }
 
 local DEFAULTS = {
-  mode = 384, -- 0600
+  mode = "0600",
   max_payload = 1 << 20,
   max_connections = 65536,
   max_control_line = 4096,
@@ -38,6 +38,12 @@ local RELOADABLE = {
 
 local function is_text(value) return type(value) == "string" and value ~= "" end
 
+-- What ipc.socket.listen takes, which is asked when all the rest is known to be right.
+local function is_mode(value)
+  if type(value) == "string" then return value:find "^0*[0-7]?[0-7]?[0-7]$" ~= nil end
+  return math.type(value) == "integer" and value >= 0 and value <= 511 -- 0777
+end
+
 local function are_texts(value)
   if type(value) ~= "table" then return false end
   for key, text in pairs(value) do
@@ -52,7 +58,7 @@ local KINDS = {
   texts = { are_texts, "list of strings expected" },
   string = { function (value) return type(value) == "string" end, "string expected" },
   boolean = { function (value) return type(value) == "boolean" end, "boolean expected" },
-  integer = { function (value) return math.type(value) == "integer" end, "integer expected" },
+  mode = { is_mode, 'octal string such as "0600" or integer expected, "0777" at most' },
   size = { function (value) return math.type(value) == "integer" and value > 0 end, "positive integer expected" },
   seconds = { function (value) return type(value) == "number" and value > 0 end, "positive number of seconds expected" },
   port = {

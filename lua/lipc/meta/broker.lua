@@ -43,7 +43,7 @@ function broker.default_path() end
 ---@field config? string path of a file with options in Lua: it returns a table of them, or assigns them to names; options given beside it win. It runs with nothing in reach, and what is wrong with it is reported, not raised
 ---@field listen? string|string[] where: "unix:///path", "unix://" (the default path), "tcp://127.0.0.1:4222", "tcp://[::1]:4222", "tcp://*:4222"; instead of path, tcp, host and port
 ---@field path? string|false path of the Unix socket, default `broker.default_path()`; false: none. A path at which nobody listens any more is replaced
----@field mode? integer permissions of that path, default 0600. Whoever is not the broker's own user needs the token, a password or an entry in `users` with his uid, and is refused when there is none
+---@field mode? integer|string permission bits of that path, an octal string such as "0640" or a number; default "0600". Whoever is not the broker's own user needs the token, a password or an entry in `users` with his uid, and is refused when there is none
 ---@field tcp? boolean|string listens on TCP too: true is 127.0.0.1:4222, or "host:port"; port 0 is one that is free. Clients need the token or user and password; where none is given, a token is made up, which lies in broker-<port>.token in the directory of the default path, mode 0600, and is part of `url "tcp"`
 ---@field host? string another way to say it
 ---@field port? integer another way to say it

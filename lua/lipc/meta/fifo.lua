@@ -9,10 +9,10 @@ local fifo = {}
 ---@field timeout? number seconds to wait for the other side; default: for ever
 ---@field keep? boolean holds the other end itself too: opening does not wait, a reader meets no end and a writer no "EPIPE" when its peers leave
 ---@field create? boolean makes the FIFO if it is not there; default: "ENOENT"
----@field mode? integer of a FIFO that is made, default 0600; the umask is taken from it, as always
+---@field mode? integer|string permission bits of a FIFO that is made, an octal string such as "0640" or a number, at most "7777"; default "0600"; the umask is taken from it, as always
 ---@field mknod? boolean makes it by mknod(2) instead of mkfifo(3)
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field unlink? boolean with create: what this call has made is removed when the object is closed or collected, or opening failed; by the process that made it, and only if it still has the name
+---@field unlink? boolean with create: what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), or opening failed; by the process that made it, and only if it still has the name
 
 --- Opens a FIFO and waits until the other side has opened it too, as open(2) does, but no longer than the timeout, and
 --- with other coroutines running. "rw" never waits. Opens nothing else: "EINVAL" ("not a FIFO"), for a symbolic
@@ -32,7 +32,7 @@ function fifo.open(path, mode, opts) end
 function fifo.fromfd(fd) end
 
 ---@class lipc.fifo.make_options
----@field mode? integer default 0600; the umask is taken from it, as always
+---@field mode? integer|string permission bits, an octal string such as "0640" or a number, at most "7777"; default "0600"; the umask is taken from it, as always
 ---@field exclusive? boolean "EEXIST" if it is there already
 ---@field mknod? boolean by mknod(2) instead of mkfifo(3)
 

@@ -14,7 +14,7 @@ local flock = {}
 ---@field access? "r"|"w"|"rw" how it is opened, default "rw"; an exclusive range needs "w", a shared one "r"; a directory opens with "r" only
 ---@field create? boolean makes the file if it is not there; default: "ENOENT"
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of a file that is made, default 0600; the umask is taken from it, as always
+---@field mode? integer|string permission bits of a file that is made, an octal string such as "0640" or a number; default "0600"; the umask is taken from it, as always
 
 --- Opens a file, or a directory, to lock it. Nothing in it changes. A symbolic link as the last part of the path is not
 --- followed. -- see open(2)
@@ -40,7 +40,7 @@ function flock.of(file) end
 
 ---@class lipc.flock.lockfile_options
 ---@field timeout? number seconds to wait for another holder; default 0
----@field mode? integer of a file that is made, default 0644; the umask is taken from it, as always
+---@field mode? integer|string permission bits of a file that is made, an octal string such as "0640" or a number; default "0644"; the umask is taken from it, as always
 ---@field respect_pid? boolean a file that names a living process counts as held although nobody has locked it: for programs that write their pid and take no lock. One that names this process does not; a zombie lives
 ---@field keep? boolean leaves the file, empty, when it is closed
 
@@ -48,7 +48,8 @@ function flock.of(file) end
 --- the path still names the file that is locked (else it starts again), and writes the pid and a newline into it. A file
 --- that was left by a holder that died is stale, because nobody has locked it: it is simply taken over, and of several
 --- who try it at once exactly one succeeds. A file with other contents than a number is left alone ("EINVAL"). Any path in a directory that only the right users may write to. When it is
---- closed or collected, the file is removed, if it is still that file, before the lock is given back. In a forked child
+--- closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), the file is removed, if it is still that file, before the
+--- lock is given back; one that stays is stale. In a forked child
 --- closing only closes; the lock is held until both have closed, so let the child close it. -- see flock(2)
 ---@param path string
 ---@param opts? lipc.flock.lockfile_options

@@ -79,8 +79,9 @@ function File:unlock(offset, n) end
 
 --- Maps another number of bytes, from the same offset. What is too short grows (its room is reserved, unless `reserve = false`), if this
 --- mapping may write to it; an object of `ipc.shm` also becomes shorter, for all who have it, while a file keeps what lies
---- beyond. Without a size: as much as there is now, which is how a reader follows a writer. Views go on; their elements beyond the new end
---- are out of bounds. A lost mapping is misuse. Private mappings with advice for parts of them: Linux's "EFAULT".
+--- beyond. Without a size: as much as there is now, which is how a reader follows a writer. A view goes on as long as all of it
+--- lies in the mapping. One that reaches beyond the new end keeps its length, but each access raises, of its first elements
+--- too, until the mapping is as large again; its `slice` of what is left, or a new view, goes on. A lost mapping is misuse. Private mappings with advice for parts of them: Linux's "EFAULT".
 --- -- see mremap(2), fallocate(2), ftruncate(2)
 ---@param size? integer bytes
 ---@return true? ok, string? message, string? code "EBUSY": locks in it must stay where they are, so it neither moves nor shrinks; "ENOSPC"; "EPERM": sealed; "EFBIG"; "EINVAL": a mapping that may not write finds it shorter; "ENOTSUP": mmap.anonymous cannot grow; "ENOMEM"

@@ -12,7 +12,7 @@ local mmap = {}
 ---@field private? boolean what is written is seen by this mapping only and never reaches the file; read permission is enough
 ---@field create? boolean makes the file, offset + size zero bytes long, if it is not there; default: "ENOENT". One that is there keeps its size
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of one that is made, default 0600; the umask is taken from it
+---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600"; the umask is taken from it
 ---@field guard? boolean default true: a file that others make shorter is an error, not SIGBUS
 ---@field reserve? boolean default true: what is made, or grows, gets its room on the disk at once, where the file system can do that, and "ENOSPC" says that there is none. false: sparse; where there is none later the guard answers
 ---@field populate? boolean the file is read, and the page table filled, at once

@@ -11,13 +11,13 @@ local mqueue = {}
 ---@field access? "r"|"w"|"rw" default "rw"
 ---@field create? boolean makes the queue if it is not there; default: "ENOENT"
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of a queue that is made, 0 to 0777, default 0600; the umask is taken from it, as always
+---@field mode? integer|string permission bits of a queue that is made, an octal string such as "0640" or a number; default "0600"; the umask is taken from it, as always
 ---@field maxmsg? integer with create: how many messages it takes; default: fs.mqueue.msg_default, which is 10. Without privileges at most fs.mqueue.msg_max
 ---@field msgsize? integer with create: of how many bytes each at most; default: fs.mqueue.msgsize_default, which is 8192. Without privileges at most fs.mqueue.msgsize_max
----@field unlink? boolean with create: what this call has made is removed when the object is closed or collected; by the process that made it, and only if the name is still this queue's
+---@field unlink? boolean with create: what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does); by the process that made it, and only if the name is still this queue's
 
---- Opens a queue. One that exists keeps its mode, maxmsg and msgsize, whatever is asked for here; `getattr` tells. Names are
---- "/" and 1 to 255 bytes without another "/"; anything else is misuse. A limit that was hit is named in the message with its
+--- Opens a queue. One that exists is opened with the mode, maxmsg and msgsize that it has, whatever is asked for here, as
+--- mq_open(3) does it; `getattr` tells. Names are "/" and 1 to 255 bytes without another "/"; anything else is misuse. A limit that was hit is named in the message with its
 --- value and how to raise it: "EMFILE" is either that of descriptors or RLIMIT_MSGQUEUE, "ENOSPC" fs.mqueue.queues_max,
 --- "EINVAL" msg_max or msgsize_max. -- see mq_open(3), mq_overview(7)
 ---@param name string

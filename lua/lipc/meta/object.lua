@@ -2,7 +2,8 @@
 
 --- What all objects have. Those that stand for what has no descriptor (semaphores, what is System V's, ranges of files) can be
 --- closed and have a timeout; `fd`, `pollfd` and `detach` are misuse of them. `unlink = true`, where there is that option,
---- is for close and collection: a process that is killed leaves what it made.
+--- is for close and collection: a process that is killed leaves what it made. So does one that ends by `os.exit(0)`, which collects
+--- nothing: close before it, or call `os.exit(0, true)`, which does.
 ---@class lipc.object
 local Object = {}
 

@@ -22,9 +22,9 @@ local semaphore = {}
 ---@class lipc.semaphore.options
 ---@field create? boolean makes it if it is not there; default: "ENOENT". One that is there keeps mode and value
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of one that is made, default 0600; the umask is taken from it, as always. Who opens one needs both reading and writing
+---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600"; the umask is taken from it, as always. Who opens one needs both reading and writing
 ---@field initial? integer with create: the value of one that is made, 0 to VALUE_MAX, default 0
----@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected; by the process that made it, and only if it still has the name
+---@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does); by the process that made it, and only if it still has the name
 ---@field binary? boolean this object's `post` refuses to make the value more than 1; initial is 0 or 1 then
 
 --- Opens a semaphore, or makes it. A name is "/" and at most 251 bytes without another "/"; anything else is misuse. Of several
@@ -39,7 +39,7 @@ function semaphore.open(name, opts) end
 ---@class lipc.semaphore.binary_options
 ---@field create? boolean makes it if it is not there; default: "ENOENT"
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of one that is made, default 0600, less the umask
+---@field mode? integer|string as for `open`, default "0600"
 ---@field initial? integer with create: 0 or 1, default 1
 ---@field unlink? boolean with create: as for `open`
 

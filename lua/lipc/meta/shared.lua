@@ -18,7 +18,7 @@
 --- "ENOTRECOVERABLE" once it is given back. Single operations go on before that.
 ---
 --- Whoever may write to the memory may write anything there. That gives wrong values, or errors ("EPROTO": what is
---- there was overwritten; "ETIMEDOUT": the lock looks taken), but no crash and no wait without end; `dict:clear()` mends a
+--- there was overwritten; "ETIMEDOUT": the lock looks taken), but no crash and no wait without end; `dict:clear()` of an object that was opened before mends a
 --- dictionary. All processes must be of one pid name space.
 ---@class lipc.shared.module
 local shared = {}
@@ -27,8 +27,8 @@ local shared = {}
 ---@field name? string "/" and at most 255 bytes without another "/"; default: none
 ---@field create? boolean with a name: makes it if it is not there; default: "ENOENT"
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of one that is made, default 0600, less the umask
----@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected, by the process that made it
+---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600", less the umask
+---@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), by the process that made it
 
 ---@class lipc.shared.value_options : lipc.shared.options
 ---@field capacity? integer bytes of a string at most; needed for strings, and for them only
@@ -194,7 +194,9 @@ function Dict:update(key, fn, timeout) end
 ---@return integer? entries, string? message, string? code
 function Dict:count(timeout) end
 
---- Removes all, as one step. Mends a dictionary that was overwritten, but not one that is "ENOTRECOVERABLE".
+--- Removes all, as one step. It mends a dictionary that was overwritten, be it as a whole, for all who have it open and for
+--- who opens it afterwards: what it is like this object has known since it was opened. What it leaves as it is: one that is
+--- "ENOTRECOVERABLE", and one that a process which lives seems to hold ("ETIMEDOUT").
 ---@param timeout? number seconds
 ---@return true? ok, string? message, string? code
 function Dict:clear(timeout) end

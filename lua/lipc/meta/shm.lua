@@ -9,9 +9,9 @@ local shm = {}
 ---@field size? integer bytes, needed to create. Of one that is there: how much of it is mapped, default all; it must have as much
 ---@field create? boolean makes it, all zero, if it is not there; default: "ENOENT". One that is there keeps size, mode and contents
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of one that is made, default 0600; the umask is taken from it
+---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600"; the umask is taken from it
 ---@field readonly? boolean writing is misuse then, and read permission enough
----@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected; by the process that made it, and only if it still has the name
+---@field unlink? boolean with create: the name of what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does); by the process that made it, and only if it still has the name
 ---@field guard? boolean default true: an object that others make shorter is an error, not SIGBUS
 ---@field reserve? boolean default true: what is made, or grows, gets its memory at once, and "ENOSPC" says that there is none. false: page by page, when first used; where there is none the guard answers
 ---@field populate? boolean the page table is filled at once

@@ -50,9 +50,9 @@ function socket.connect(options) end
 ---@field port? integer 0: one that is free, see `getsockname`
 ---@field type? "stream"|"seqpacket" default "stream"
 ---@field backlog? integer connections that wait to be accepted; default 4096, limited by the system
----@field mode? integer of the path, exactly, whatever the umask; default 0600
+---@field mode? integer|string permission bits of the path, an octal string such as "0640" or a number, exactly, whatever the umask; default "0600"
 ---@field replace? boolean take the place of a socket that nobody is bound to any more (never of a living one, never of what is no socket: "EADDRINUSE", "ENOTSOCK"); default true
----@field unlink? boolean remove the path on close and collection, in the process that made it; default true
+---@field unlink? boolean remove the path on close and collection (`os.exit(0)` does neither, `os.exit(0, true)` does), in the process that made it; default true
 ---@field timeout? number seconds, for the look-up
 
 --- Listens for connections. -- see bind(2), listen(2)
@@ -61,7 +61,7 @@ function socket.connect(options) end
 function socket.listen(options) end
 
 ---@class lipc.socket.datagram.options : lipc.socket.address, lipc.socket.settings
----@field mode? integer as for listen
+---@field mode? integer|string as for listen
 ---@field replace? boolean as for listen
 ---@field unlink? boolean as for listen
 ---@field timeout? number seconds, for the look-up

@@ -35,8 +35,8 @@ function sync.sizeof(type, opts) end
 ---@class lipc.sync.options
 ---@field create? boolean makes it where there is none
 ---@field exclusive? boolean with create: "EEXIST" if there is one
----@field mode? integer by name: of the object that is made, default 0600, less the umask
----@field unlink? boolean by name, with create: the name of what this call has made goes when it is closed
+---@field mode? integer|string by name: permission bits of the object that is made, an octal string such as "0640" or a number; default "0600", less the umask
+---@field unlink? boolean by name, with create: the name of what this call has made goes when it is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does)
 
 ---@class lipc.sync.mutex.options : lipc.sync.options
 ---@field type? "normal"|"recursive"|"errorcheck" of one that is made, default normal; of one that is there it must be right. For Lua normal and errorcheck differ when one thread has it by two objects: one waits, the other is "EDEADLK"

@@ -61,8 +61,8 @@ function sysv.list(kind) end
 ---@class lipc.sysv.options
 ---@field create? boolean makes it if it is not there; default: "ENOENT". A private key always makes one
 ---@field exclusive? boolean with create: "EEXIST" if it is there
----@field mode? integer of one that is made: default 0600 (384), whatever the umask
----@field unlink? boolean with create: if this call made it, it is removed when the object is closed or collected, by the process that made it
+---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600", whatever the umask
+---@field unlink? boolean with create: if this call made it, it is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), by the process that made it
 
 --- What is in every stat of a System V object.
 ---@class lipc.sysv.stat
@@ -136,7 +136,7 @@ function Queue:stat() end
 ---@class lipc.sysv.msg.set_options
 ---@field uid? integer
 ---@field gid? integer
----@field mode? integer
+---@field mode? integer|string permission bits, an octal string such as "0640" or a number
 ---@field qbytes? integer above kernel.msgmnb needs CAP_SYS_RESOURCE
 
 --- Changes owner, mode and size; what is not given stays. Needs the right to read it. -- see msgctl(2) IPC_SET
@@ -224,7 +224,7 @@ function Segment:stat() end
 ---@class lipc.sysv.shm.set_options
 ---@field uid? integer
 ---@field gid? integer
----@field mode? integer
+---@field mode? integer|string permission bits, an octal string such as "0640" or a number
 
 --- Changes owner and mode; what is not given stays. -- see shmctl(2) IPC_SET
 ---@param values lipc.sysv.shm.set_options

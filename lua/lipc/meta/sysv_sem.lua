@@ -14,12 +14,12 @@ local sem = {}
 ---@class lipc.sysv.sem.options
 ---@field create? boolean makes it if it is not there; default: "ENOENT". A private key always creates
 ---@field exclusive? boolean with create: "EEXIST" if it is there already
----@field mode? integer of one that is made, default 0600; the umask has no say
+---@field mode? integer|string permission bits of one that is made, an octal string such as "0640" or a number; default "0600"; the umask has no say
 ---@field nsems? integer how many semaphores: of one that is made (default: as many as initial has, or 1), and at least of one that is there ("EINVAL"); 1 to 65536
 ---@field initial? integer|integer[] with create: the values of one that is made, one for all or an array, each 0 to 32767, default 0; and see initialized
 ---@field initialized? boolean waits until the set has its values, should another process be just making it. With initial that is so in any case
 ---@field timeout? number seconds of that wait, default 10
----@field unlink? boolean with create: what this call has made is removed when the object is closed or collected, by the process that made it
+---@field unlink? boolean with create: what this call has made is removed when the object is closed or collected (`os.exit(0)` does neither, `os.exit(0, true)` does), by the process that made it
 ---@field undo? boolean what `wait` and `post` of this object do when they are not told, default false
 
 --- Opens a set, or makes it. Making one and giving it its values are two steps for the kernel, and others can find the set
@@ -174,7 +174,7 @@ function Set:set(changes) end
 ---@class lipc.sysv.sem.changes
 ---@field uid? integer
 ---@field gid? integer
----@field mode? integer permission bits
+---@field mode? integer|string permission bits, an octal string such as "0640" or a number
 
 --- Removes the set, for everybody, and closes the object; who waits on it gets "EIDRM". Also when somebody else was faster
 --- ("EIDRM"). -- see semctl(2) IPC_RMID
