@@ -90,6 +90,7 @@ describe("client", function()
     it("reports misuse by name", function()
       assert.has_error(function() ipc.connect(1) end, "bad argument #1 to 'connect' (URL expected, got number)")
       assert.has_error(function() ipc.connect "http://x" end, "bad argument #1 to 'connect' (unknown scheme 'http')")
+      assert.has_error(function() ipc.connect "tls://x" end, "bad argument #1 to 'connect' (scheme 'tls': there is no TLS here)")
       assert.has_error(function() ipc.connect "nats://x:99999" end, "bad argument #1 to 'connect' (no such port)")
       assert.has_error(function() ipc.connect "unix://x" end,
         "bad argument #1 to 'connect' (an absolute path is needed: unix:///path)")
@@ -111,6 +112,8 @@ describe("client", function()
       assert.has_error(function() c:publish({}, "x") end, "bad argument #1 to 'publish' (string expected, got table)")
       assert.has_error(function() c:publish("a", "x", { headers = { A = { B = "x" } } }) end,
         "bad argument #3 to 'publish' (option 'headers': bad value of header A: a string or a list of strings expected)")
+      assert.has_error(function() c:publish("a", "x", { headers = { "v" } }) end,
+        "bad argument #3 to 'publish' (option 'headers': bad header 1: { name, value } expected)")
       assert.has_error(function() c:publish("a", "x", { headers = { A = { "x", [3] = "y" } } }) end,
         "bad argument #3 to 'publish' (option 'headers': bad value of header A: a string or a list of strings expected)")
       local numbers = assert(c:subscribe(7, function(msg) msg:respond(msg.subject) end)) -- as strings, where Lua takes them so

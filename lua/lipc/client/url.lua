@@ -45,6 +45,8 @@ local function parse_one(text)
     return { path = rest, name = "unix://" .. rest }
   elseif scheme == "nats" or scheme == "tcp" then
     return parse_nats(rest)
+  elseif scheme == "tls" then
+    return nil, "scheme 'tls': there is no TLS here"
   end
   return nil, "unknown scheme '" .. scheme .. "'"
 end

@@ -96,7 +96,8 @@ local function encode(fields, code, description)
   for name in pairs(fields or {}) do
     if math.type(name) ~= "integer" then insert(names, check_name(name)) end
   end
-  for _, pair in ipairs(fields or {}) do
+  for i, pair in ipairs(fields or {}) do
+    if type(pair) ~= "table" then error(("bad header %d: { name, value } expected"):format(i), 0) end
     append(lines, pair[1], pair[2])
   end
   sort(names)
