@@ -223,7 +223,7 @@ describe("client in a plain script", function()
       local c = connect()
       local sub = assert(c:subscribe "kept")
       do
-        local gone = assert(c:subscribe("gone", { queue = "g" })) -- luacheck: ignore
+        local gone = assert(c:subscribe("gone", { queue = "g", max = 1e3, pending_messages = 1e3 })) -- luacheck: ignore
         send(c, "gone", 3)
         assert.equal(3, c:stats().messages_held)
       end
@@ -234,6 +234,25 @@ describe("client in a plain script", function()
       assert.equal("ENORESPONDERS", (select(3, connect():request("gone", "", SECONDS))))
       assert(c:publish("kept", "x"))
       assert.equal("x", assert(sub:next(SECONDS)).data)
+    end)
+
+    it("one that was refused, without a word", function()
+      local _, finish = child.lua([[
+        warn "@on"
+        local c = assert(require "lipc".connect(...))
+        print(c:subscribe("a..b"))
+        print(c:subscribe("a..b", function() end))
+        collectgarbage()
+        collectgarbage()
+        local got
+        c:subscribe("a", function(msg) got = msg.data end)
+        c:publish("a", "x")
+        c:flush()
+        print(got)
+      ]], url)
+      local ok, output = finish()
+      assert.is_true(ok, output)
+      assert.matches("^nil\t[^\n]*EINVAL\nnil\t[^\n]*EINVAL\nx\n$", output)
     end)
 
     it("none with a function", function()
@@ -252,7 +271,7 @@ describe("client in a plain script", function()
         local sub = assert(c:subscribe "n")
         send(c, "n", 5)
         for _ = 1, case.taken do assert(sub:next(0)) end
-        assert.is_true(sub:unsubscribe(case.max))
+        assert.is_true(sub:unsubscribe(case.max + 0.0)) -- as Lua takes it
         assert.equal(case.left, sub:pending())
         for i = 1, case.left do assert.equal(tostring(case.taken + i), assert(sub:next(0)).data) end
         assert.equal("EOF", (select(3, sub:next(0))))

@@ -87,8 +87,8 @@ end
 function Client:setvbuf(mode, size)
   check_open(self, "setvbuf")
   if mode ~= "no" and mode ~= "full" then error("bad argument #1 to 'setvbuf' (\"no\" or \"full\" expected)", 2) end
-  if size ~= nil and (math.type(size) ~= "integer" or size < 1) then
-    error("bad argument #2 to 'setvbuf' (positive integer expected)", 2)
+  if size ~= nil then
+    size = arguments.count(size) or error("bad argument #2 to 'setvbuf' (positive integer expected)", 2)
   end
   self.buffered = mode == "full" and (size or BUFFER) or nil
   self.threshold = self.buffered or 0
@@ -113,9 +113,10 @@ function Client:subscribe(subject, options, fn)
   if fn ~= nil and type(fn) ~= "function" then
     error(("bad argument #3 to 'subscribe' (function expected, got %s)"):format(type(fn)), 2)
   end
+  local counts = {}
   for _, name in ipairs { "max", "pending_messages", "pending_bytes" } do
-    local value = options[name]
-    if value and (math.type(value) ~= "integer" or value < 1) then
+    counts[name] = arguments.count(options[name])
+    if options[name] and not counts[name] then
       error(("bad argument #2 to 'subscribe' (option '%s': positive integer expected)"):format(name), 2)
     end
   end
@@ -130,8 +131,8 @@ function Client:subscribe(subject, options, fn)
   local sub = subscription.new(self, subject, fn)
   local inner
   local subscriptions, Message = self.subscriptions, self.message_class
-  local bounded = options.pending_messages or options.pending_bytes
-  if bounded then subscription.bound(sub, options.pending_messages, options.pending_bytes, overflow) end
+  local bounded = counts.pending_messages or counts.pending_bytes
+  if bounded then subscription.bound(sub, counts.pending_messages, counts.pending_bytes, overflow) end
   local function receive(to, reply, data, block)
     local own = subscriptions[inner]
     if not own then return end -- collected
@@ -154,7 +155,7 @@ function Client:subscribe(subject, options, fn)
     if max and inner.received >= max then subscription.complete(own) end
   end
   local message, code
-  inner, message, code = self.proto:subscribe(subject, options.queue, receive, options.max)
+  inner, message, code = self.proto:subscribe(subject, options.queue, receive, counts.max)
   if not inner then return fail("subscribe", subject, message, code) end
   sub.inner = inner
   subscriptions[inner] = sub

@@ -12,6 +12,12 @@ function check.timeout(timeout, arg, name)
   return timeout
 end
 
+---@return integer? count  nil: the value is no positive number, or no whole one
+function check.count(value)
+  local count = type(value) == "number" and math.tointeger(value)
+  return count and count > 0 and count or nil
+end
+
 function check.string(value, arg, name)
   if type(value) ~= "string" then
     if type(value) == "number" then return tostring(value) end

@@ -184,8 +184,8 @@ function Client:requestmany(subject, data, options)
   if type(options) == "number" then options = { timeout = arguments.timeout(options, 3, "requestmany") } end
   options = arguments.options(options, 3, "requestmany", MANY_OPTIONS)
   local block = arguments.headers(options.headers, 3, "requestmany")
-  local max, stall = options.max, options.stall
-  if max and (math.type(max) ~= "integer" or max < 1) then
+  local max, stall = options.max and arguments.count(options.max), options.stall
+  if options.max and not max then
     error("bad argument #3 to 'requestmany' (option 'max': positive integer expected)", 2)
   end
   local timeout = options.timeout or self.default_timeout

@@ -2,9 +2,10 @@
 -- or next() and messages(); internal but for its methods.    SPDX-License-Identifier: MIT
 
 local ipc = require "lipc"
-local check_timeout = require("lipc.client.check").timeout
+local arguments = require "lipc.client.check"
 local connection = require "lipc.client.connection"
 
+local check_timeout = arguments.timeout
 local now, huge = ipc.now, math.huge
 local remove = table.remove
 
@@ -291,8 +292,8 @@ end
 
 function Subscription:unsubscribe(max)
   check(self, "unsubscribe")
-  if max ~= nil and (math.type(max) ~= "integer" or max < 1) then
-    error("bad argument #1 to 'unsubscribe' (positive integer expected)", 2)
+  if max ~= nil then
+    max = arguments.count(max) or error("bad argument #1 to 'unsubscribe' (positive integer expected)", 2)
   end
   local client = self.client
   if self.ended then return true end
@@ -341,10 +342,10 @@ end
 
 Subscription.__close = Subscription.close
 
--- One with a function is held by its client.
+-- One with a function is held by its client; one that was refused has nothing.
 Subscription.__gc = function (self)
   local client = self.client
-  if self.ended or client.state == "closed" then return end
+  if self.ended or not self.inner or client.state == "closed" then return end
   while take(self) do end
   finish(self)
   client.collected[#client.collected + 1] = self.inner
