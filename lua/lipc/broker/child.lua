@@ -26,6 +26,7 @@ end
 local function watch_parent(broker, loop, life)
   broker.closers[#broker.closers + 1] = life
   loop:wrap(function ()
+    if broker.stopped then return end -- by a signal that came before the first turn
     life:readsome(1)
     broker:stop()
   end)
