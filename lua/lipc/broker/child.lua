@@ -125,7 +125,7 @@ end
 function Handle:reload()
   check(self, "reload")
   if not self.life then error("bad argument #1 to 'reload' (stopped broker)", 2) end
-  if not self.reloads then error("bad argument #1 to 'reload' (a broker without a configuration file)", 2) end
+  if not self.reloads then return nil, "broker.reload: there is no configuration file", "ENOENT" end
   return self.process:kill "SIGHUP"
 end
 

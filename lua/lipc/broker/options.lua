@@ -219,6 +219,9 @@ end
 ---@return string? message
 ---@return string? code
 function options.reread(old, given, name)
+  if given == nil and not old.given.config then
+    return nil, ("broker.%s: there is no configuration file"):format(name), "ENOENT"
+  end
   local source = {}
   for key, value in pairs(old.given) do source[key] = value end
   if given ~= nil then

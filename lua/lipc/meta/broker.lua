@@ -113,7 +113,7 @@ function Broker:wrap(loop) end
 --- -ERR 'Authorization Violation', subscriptions that are no longer allowed end with -ERR 'Permissions Violation for Subscription
 --- to "..." (sid "...")'. Also max_connections, the pings, write_deadline, auth_timeout and the log; other options cannot change.
 ---@param opts? lipc.broker.options those to be replaced; without: the configuration file is read again, whose other options are ignored
----@return lipc.broker? self, string? message, string? code what is wrong with the file, or that the log cannot be opened; everything is as it was then
+---@return lipc.broker? self, string? message, string? code what is wrong with the file, or that the log cannot be opened; "ENOENT" also when there is no file and no argument; everything is as it was then
 function Broker:reload(opts) end
 
 --- Ends it: sockets are closed, paths and token files removed, clients cut off after one attempt to write what they have to
@@ -168,8 +168,8 @@ function Handle:url(kind) end
 ---@return integer
 function Handle:pid() end
 
---- Tells it to read its configuration file again, by SIGHUP. It has to have one.
----@return true? ok, string? message, string? code
+--- Tells it to read its configuration file again, by SIGHUP: true when it is told; whether it could is in its log.
+---@return true? ok, string? message, string? code "ENOENT": it has none
 function Handle:reload() end
 
 --- Whether the process lives. A forked child of this one sees it alive until its maker has noticed its end.
