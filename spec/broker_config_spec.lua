@@ -415,6 +415,23 @@ while True:
     assert.matches("Authorization Violation$", message)
   end)
 
+  it("takes whole numbers however they are written", function()
+    local broker <close> = assert(ipc.broker.new {
+      config = file "max_connections = 2^4 users = { { uid = 1e3, permissions = { allow_responses = { max = 2.0 } } } }",
+      max_payload = 1e6, max_pending = 1e7, tcp = true, port = 0.0, mode = 384.0,
+    })
+    for name, value in pairs { max_connections = 16, max_payload = 1000000, max_pending = 10000000, port = 0, mode = 384 } do
+      assert.equal("integer", math.type(broker.options[name]))
+      assert.equal(value, broker.options[name])
+    end
+    assert(broker:reload { max_connections = 1e1 })
+    assert.equal("10", tostring(broker.options.max_connections))
+    for _, wrong in ipairs { 1.5, 1e300, 0 / 0, "1" } do
+      assert.has_error(function() ipc.broker.new { max_payload = wrong } end,
+        "bad argument #1 to 'new' (option 'max_payload': positive integer expected)")
+    end
+  end)
+
   describe("of users", function()
     it("is checked", function()
       for reason, users in pairs {

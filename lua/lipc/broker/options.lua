@@ -3,6 +3,7 @@
 
 local access = require "lipc.broker.access"
 local config = require "lipc.broker.config"
+local integer = require "lipc.integer"
 
 local DEFAULT_PORT = 4222
 
@@ -46,17 +47,18 @@ local function are_texts(value)
   return true
 end
 
--- Every kind of value: whether it is one, and what is said where it is not.
+-- Every kind of value: whether it is one, what is said where it is not, and what is made of it before.
 local KINDS = {
   text = { is_text, "string that is not empty expected" },
   texts = { are_texts, "list of strings expected" },
   string = { function (value) return type(value) == "string" end, "string expected" },
   boolean = { function (value) return type(value) == "boolean" end, "boolean expected" },
-  integer = { function (value) return math.type(value) == "integer" end, "integer expected" },
-  size = { function (value) return math.type(value) == "integer" and value > 0 end, "positive integer expected" },
+  integer = { function (value) return math.type(value) == "integer" end, "integer expected", integer },
+  size = { function (value) return math.type(value) == "integer" and value > 0 end, "positive integer expected", integer },
   seconds = { function (value) return type(value) == "number" and value > 0 end, "positive number of seconds expected" },
   port = {
     function (value) return math.type(value) == "integer" and value >= 0 and value <= 65535 end, "0 to 65535 expected",
+    integer,
   },
   path = { function (value) return value == false or is_text(value) end, "string or false expected" },
   tcp = {
@@ -125,12 +127,14 @@ local function find_places(options)
   return list
 end
 
--- Checks one by one.
+-- Checks one by one, and puts integers where a float says one.
 local function check(given)
   for key, value in pairs(given) do
     local kind = KINDS[TYPES[key]]
     if not kind then return nil, ("unknown option '%s'"):format(tostring(key)) end
-    local ok, problem = kind[1](value)
+    local made = kind[3] and kind[3](value)
+    if made then given[key] = made end
+    local ok, problem = kind[1](made or value)
     if not ok then return nil, ("option '%s': %s"):format(key, problem or kind[2]) end
   end
   return true
