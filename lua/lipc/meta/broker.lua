@@ -66,7 +66,7 @@ function broker.default_path() end
 ---@field ping_max? integer questions without an answer after which such a client is cut off, default 2
 ---@field auth_timeout? number seconds that a client has to show who it is, default 2
 ---@field pid_file? string path of a file that the number of the process is written to (`run` and `start`)
----@field log? boolean|string|fun(line: string, level: string) writes down what happens: true is stderr, or a path, or a function that is called with each line; level is "INF", "WRN", "ERR", "DBG" or "TRC". A path that cannot be opened is a failure at start and at a reload; a line that cannot be written later is lost. Default: nothing, but stderr where debug or trace is set
+---@field log? boolean|string|fun(line: string, level: string) writes down what happens: true is stderr, or a path, or a function that is called with each line, its "\n" included; `start` calls it in the child process, whose standard input and output are /dev/null, and whose variables are copies; level is "INF", "WRN", "ERR", "DBG" or "TRC". A path that cannot be opened is a failure at start and at a reload; a line that cannot be written later is lost. Default: nothing, but stderr where debug or trace is set
 ---@field debug? boolean clients that come and go too
 ---@field trace? boolean and all that they send and get
 
