@@ -180,6 +180,7 @@ build = {
     ["lipc.codec"] = "lua/lipc/codec.lua",
     ["lipc.codec.msgpack"] = "lua/lipc/codec/msgpack.lua",
     ["lipc"] = "lua/lipc/init.lua",
+    ["lipc.integer"] = "lua/lipc/integer.lua",
     ["lipc.loop"] = "lua/lipc/loop.lua",
     ["lipc.loop.heap"] = "lua/lipc/loop/heap.lua",
     ["lipc.loop.task"] = "lua/lipc/loop/task.lua",

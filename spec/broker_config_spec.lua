@@ -1,4 +1,4 @@
--- ipc.broker: its options, in a table and in a file; where it listens; what it writes down.
+-- ipc.broker: its options, in a table and in a file; where it listens.
 local dkjson = require "dkjson"
 local ipc = require "lipc"
 local names = require "support.names"
@@ -136,7 +136,7 @@ describe("broker configuration", function()
       local a = connect(handle:url(), '{"user":"a","pass":"1","verbose":false}')
       write(where, "users = ")
       assert.is_true(handle:reload())
-      await(function() return read(log):find("Failed to reload: broker.reload " .. where, 1, true) end)
+      await(function() return read(log):find("Failed to reload: " .. where, 1, true) end)
       nats.sync(a)
       users '{ user = "b", password = "2" }'
       assert(ipc.signal.kill(handle:pid(), "SIGHUP"))
@@ -150,7 +150,9 @@ describe("broker configuration", function()
     local log = path ".log"
     start { path = path ".sock", log = log }
     local own = connect(handle:url())
-    assert.has_error(function() handle:reload() end, "bad argument #1 to 'reload' (a broker without a configuration file)")
+    assert.same({ nil, "broker.reload: there is no configuration file", "ENOENT" }, { handle:reload() })
+    local broker <close> = assert(ipc.broker.new { path = path ".sock" })
+    assert.same({ nil, "broker.reload: there is no configuration file", "ENOENT" }, { broker:reload() })
     for i = 1, 2 do
       assert(ipc.signal.kill(handle:pid(), "SIGHUP"))
       await(function()
@@ -413,6 +415,23 @@ while True:
     assert.matches("Authorization Violation$", message)
   end)
 
+  it("takes whole numbers however they are written", function()
+    local broker <close> = assert(ipc.broker.new {
+      config = file "max_connections = 2^4 users = { { uid = 1e3, permissions = { allow_responses = { max = 2.0 } } } }",
+      max_payload = 1e6, max_pending = 1e7, tcp = true, port = 0.0, mode = 384.0,
+    })
+    for name, value in pairs { max_connections = 16, max_payload = 1000000, max_pending = 10000000, port = 0, mode = 384 } do
+      assert.equal("integer", math.type(broker.options[name]))
+      assert.equal(value, broker.options[name])
+    end
+    assert(broker:reload { max_connections = 1e1 })
+    assert.equal("10", tostring(broker.options.max_connections))
+    for _, wrong in ipairs { 1.5, 1e300, 0 / 0, "1" } do
+      assert.has_error(function() ipc.broker.new { max_payload = wrong } end,
+        "bad argument #1 to 'new' (option 'max_payload': positive integer expected)")
+    end
+  end)
+
   describe("of users", function()
     it("is checked", function()
       for reason, users in pairs {
@@ -442,53 +461,6 @@ while True:
         assert.has_error(function() ipc.broker.new { users = users } end,
           ("bad argument #1 to 'new' (option 'users': %s)"):format(reason))
       end
-    end)
-  end)
-
-  describe("of the log", function()
-    it("is nothing unless asked for", function()
-      local script = [[
-        local loop = ipc.loop.new()
-        local broker = assert(ipc.broker.new { path = arg[1], log = load("return " .. arg[2])() }:wrap(loop))
-        loop:wrap(function() local c = assert(ipc.connect(broker:url())) c:close() broker:stop() end)
-        loop:run()
-      ]]
-      assert.equal("", (peer.run(script, path ".sock", "nil")))
-      assert.matches("^%[%d+%] %d+/%d%d/%d%d %d%d:%d%d:%d%d %[INF%] Starting lipc broker", (peer.run(script, path ".sock", "true")))
-    end)
-
-    it("is a line for each event, in a file or by a function", function()
-      local log, socket = path ".log", path ".sock"
-      start { path = socket, log = log, debug = true, trace = true, token = "s3cret", tcp = "127.0.0.1:0" }
-      local c = connect("unix://" .. socket, '{"verbose":false,"name":"x"}')
-      assert(c:write 'CONNECT {"verbose":false,"auth_token":"s3cret","name":"y"}\r\n')
-      nats.sync(c)
-      local bad = nats.connect(handle:url "tcp")
-      assert(bad:write 'CONNECT {"auth_token":"s3cret?"}\r\n')
-      nats.rest(bad)
-      bad:close()
-      c:close()
-      await(function() return read(log):find "closed: Client Closed" end)
-      handle:stop()
-      local text = read(log)
-      assert.is_nil((text:find "s3cret"))
-      for _, pattern in ipairs {
-        "<<%- %[CONNECT {%.%.%.}\\r\\nPING\\r\\n%]\n", "<<%- %[34 bytes before it is let in%]\n",
-        "%[INF%] Listening for client connections on unix://" .. socket:gsub("%p", "%%%0") .. "\n",
-        "%[INF%] Listening for client connections on 127%.0%.0%.1:%d+\n",
-        "%[INF%] Server is ready\n", "%[INF%] Shutting down\n",
-        "%[DBG%] user %d+:process %d+ %- cid:1 %- Client connection created\n",
-        "%[TRC%] user %d+:process %d+ %- cid:1 %- <<%- %[CONNECT {.*\\r\\nPING\\r\\n%]\n",
-        "%[TRC%] user %d+:process %d+ %- cid:1 %- %->> %[PONG\\r\\n%]\n",
-        "%[WRN%] 127%.0%.0%.1:%d+ %- cid:2 %- Authorization Violation\n",
-      } do
-        assert.matches(pattern, text)
-      end
-      local levels = {}
-      local broker = assert(ipc.broker.new { path = socket, log = function(line, level) levels[#levels + 1] = level .. #line end }:listen())
-      broker:stop()
-      assert.equal(4, #levels)
-      assert.matches("^INF", levels[1])
     end)
   end)
 

@@ -187,6 +187,18 @@ describe("broker", function()
       end)
     end
 
+    it("ends cleanly in a child too when the signal comes before the first turn of its loop", function()
+      local path = names.path ".sock"
+      handle = assert(require("lipc.broker.child").start(function(listening)
+        return require("lipc.broker.serve")(ipc.broker.new { path = path }, function(broker, loop)
+          listening(broker, loop)
+          ipc.signal.raise "SIGTERM"
+        end)
+      end))
+      assert.equal(0, handle.process:wait(SECONDS).code)
+      assert.is_false(exists(path))
+    end)
+
     it("leaves the signals as they were", function()
       local out = peer.run([[
         local before = ipc.signal.disposition "SIGTERM"
@@ -230,6 +242,21 @@ describe("broker", function()
       assert.is_false(exists(path))
       assert.is_true(broker:stop())
       loop:close()
+    end)
+
+    it("may be stopped before its tasks have had a turn", function()
+      local loop <close> = assert(ipc.loop.new())
+      local function make() return ipc.broker.new { path = names.path ".sock", tcp = "127.0.0.1:0", token = "t" } end
+      local broker = make()
+      assert.equal(broker, broker:wrap(loop))
+      assert.is_true(broker:stop())
+      assert.is_true(loop:run())
+      loop:wrap(function()
+        broker = make()
+        assert.equal(broker, broker:wrap(loop))
+        assert.is_true(broker:stop())
+      end)
+      assert.is_true(loop:run())
     end)
   end)
 

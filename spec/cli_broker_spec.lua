@@ -105,6 +105,14 @@ describe("lipc broker", function()
     assert.matches("%[TRC%] .*PUB a 6", text)
   end)
 
+  it("does not start without the log that it is to write", function()
+    local path = names.path ".sock"
+    for where, reason in pairs { ["/nonexistent/log"] = "No such file or directory", ["/tmp"] = "Is a directory" } do
+      assert.same({ 1, "", ("lipc broker: %s: %s\n"):format(where, reason) }, { cli.run { "broker", "--unix", path, "-l", where } })
+      assert.is_nil(io.open(path))
+    end
+  end)
+
   it("asks for a token, or lets everybody in", function()
     local process, url = start { "-p", "0", "--auth", "tok" }
     assert.equal(1, (cli.run { "pub", "a", "x", "-s", url }))

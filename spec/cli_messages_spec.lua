@@ -125,6 +125,23 @@ for name, start in pairs { ["our broker"] = ours, ["nats-server"] = nats.start }
       assert.matches("bad\n", err)
     end)
 
+    it("reply ends the commands that run when it is ended", function()
+      for _, signal in ipairs { "SIGTERM", "SIGHUP", "SIGINT" } do
+        local process = cli.start {
+          "reply", "-s", url, "-v", "slow", "-j", "2", "--command", "echo begun >&2; sleep 600; echo never",
+        }
+        cli.expect(process, "listening")
+        for _ = 1, 2 do
+          assert(client:publish("slow", ""))
+          cli.expect(process, "begun")
+        end
+        assert(process:kill(signal))
+        -- the shells and what they have started have standard error too, which ends when all of them have
+        local status, out, err = cli.finish(process)
+        assert.same({ signal == "SIGINT" and 130 or signal, "", "" }, { status, out, err })
+      end
+    end)
+
     it("reply tells who asks that an answer is too large", function()
       local process = cli.start {
         "reply", "-s", url, "-v", "size", "-c", "5", "-H", "By: me", "--command",

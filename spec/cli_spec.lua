@@ -4,6 +4,7 @@ local ipc = require "lipc"
 local names = require "support.names"
 local nats = require "support.nats"
 local peers = require "support.peers"
+local sysv = require "support.sysv"
 
 local SECONDS = 60
 
@@ -386,5 +387,35 @@ describe("lipc ls and rm", function()
     name, object = make()
     assert.same({ 0, "removed semaphore " .. name .. "\n", "" }, { cli.run { "rm", "-f", "--match", name .. "*" } })
     object:close()
+  end)
+
+  it("remove nothing by a name that objects of several kinds have, unless told of which kind", function()
+    local name, semaphore = make()
+    semaphore:close()
+    local memory = assert(ipc.shm.open(name, { create = true, size = 1 }))
+    memory:close()
+    local other, one_more = make()
+    one_more:close()
+    local refusal = ("lipc rm: %s: several kinds have this name (semaphore, shm): pick one with -k\n"):format(name)
+    for _, flag in ipairs { "-n", "-f", "-a" } do
+      assert.same({ 1, "", refusal }, { cli.run { "rm", flag, name } })
+    end
+    assert.same({ 1, ("removed semaphore %s\n"):format(other), refusal }, { cli.run { "rm", name, other } })
+    assert.same({ 0, ("shm\t%s\nsemaphore\t%s\n"):format(name, name), "" }, { cli.run { "ls", "-1", "--match", name } })
+    assert.same({ 0, ("removed shm %s\n"):format(name), "" }, { cli.run { "rm", "-k", "shm", name } })
+    assert.same({ 0, ("removed semaphore %s\n"):format(name), "" }, { cli.run { "rm", name } })
+    -- a key is a name in each of the three kinds of System V
+    local key = sysv.key()
+    local hex = ("0x%08x"):format(key)
+    assert(ipc.sysv.msg.open(key, { create = true })):close()
+    local set = assert(ipc.sysv.sem.open(key, { create = true }))
+    assert.same({ 1, "", ("lipc rm: %s: several kinds have this name (sysv.msg, sysv.sem): pick one with -k\n"):format(hex) },
+      { cli.run { "rm", "-f", hex } })
+    assert(set:remove())
+    assert.same({ 0, ("removed sysv.msg %s\n"):format(hex), "" }, { cli.run { "rm", "-f", hex } })
+    local private <close> = assert(ipc.sysv.msg.open("private", { unlink = true })) -- one of those whose key is 0
+    assert.same({ 1, "", "lipc rm: 0x00000000: no such object\n" }, { cli.run { "rm", "-fn", "0x00000000" } })
+    local by_id = "0x00000000 id " .. private:id()
+    assert.same({ 0, ("would remove sysv.msg %s\n"):format(by_id), "" }, { cli.run { "rm", "-fn", "-k", "sysv.msg", by_id } })
   end)
 end)

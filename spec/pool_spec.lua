@@ -417,6 +417,9 @@ describe("a pool", function()
       local args = table.pack(...)
       return function() pool:map(table.unpack(args, 1, args.n)) end
     end
+    local other <close> = ipc.pool { workers = 2.0, max_pending = 1e3, chunk = 1e0, retry = 0.0 }
+    assert.equal("integer", math.type(other:stat().workers))
+    assert.same({ 2 }, other:map(double, { 1 }, { chunk = 3.0 }))
     err("bad argument #1 to 'map' (function or name expected, got nil)", map())
     err("bad argument #1 to 'map' (a name needs the option 'module' of the pool)", map("x", {}))
     err("bad argument #2 to 'map' (table or iterator function expected, got nil)", map(double))

@@ -65,7 +65,7 @@ describe("communicate", function()
 
   it("has a limit, and does not mind a child that does not read", function()
     local p = assert(process.spawn { "cat", stdin = "pipe", stdout = "pipe" })
-    assert.equal("EMSGSIZE", select(3, p:communicate(big, { max = 1000 })))
+    assert.equal("EMSGSIZE", select(3, p:communicate(big, { max = 1e3 })))
     p:kill()
     p:wait(60)
     p:close()

@@ -64,6 +64,7 @@ describe("process.run", function()
     refuses({ "true", timeout = -1 }, "option 'timeout': timeout must not be negative")
     refuses({ "true", kill_after = 0 / 0 }, "option 'kill_after': time must not be negative")
     refuses({ "true", max = 1.5 }, "option 'max': size in bytes expected, got 1.5")
+    assert.equal("EMSGSIZE", (select(3, process.run { "echo", "12", max = 2.0 })))
     refuses({ "echo", nil, "x" }, "the argument list has a hole at 2")
     refuses({ "true", stdout = "out.txt" }, "option 'stdout': invalid value 'out.txt': \"inherit\", \"null\", \"pipe\", "
       .. "\"stdin\", \"stdout\", \"stderr\", a descriptor, a file, an lipc object or {path = ...} expected")

@@ -377,12 +377,13 @@ static int read_descriptors (struct reader *r, int streams) {
 
 static uint64_t limit_value (struct reader *r, const char *name) {
   lua_State *L = r->L;
-  uint64_t v = 0;
-  if (lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0) v = (uint64_t)lua_tointeger(L, -1);
-  else if (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) == HUGE_VAL) v = UINT64_MAX;
-  else if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "unlimited") == 0)
-    v = UINT64_MAX;
-  else refuse(r, "option 'limits': %s: integer or \"unlimited\" expected", name);
+  bool number = lua_type(L, -1) == LUA_TNUMBER; /* a string is no integer here */
+  int ok = 0;
+  lua_Integer n = number ? lua_tointegerx(L, -1, &ok) : 0;
+  uint64_t v = ok ? (uint64_t)n : UINT64_MAX;
+  bool none = number ? lua_tonumber(L, -1) == HUGE_VAL
+                     : lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), "unlimited") == 0;
+  if (ok ? n < 0 : !none) refuse(r, "option 'limits': %s: integer or \"unlimited\" expected", name);
   lua_pop(L, 1);
   return v;
 }

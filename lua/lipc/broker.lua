@@ -81,7 +81,10 @@ end
 function Broker:listen()
   check(self, "listen")
   if self.listeners then return self end
-  local uid, message, code = credentials.uid()
+  local ok, message, code = log.check(self.options)
+  if not ok then return nil, "broker.listen " .. message, code end
+  local uid
+  uid, message, code = credentials.uid()
   if not uid then return nil, message, code end
   self.uid = uid
   local id, list
@@ -103,8 +106,13 @@ end
 function Broker:reload(given)
   check(self, "reload")
   local options, message, code = options_reader.reread(self.options, given, "reload")
+  if options then
+    local ok, problem
+    ok, problem, code = log.check(options)
+    if not ok then options, message = nil, "broker.reload " .. problem end
+  end
   if not options then
-    self.log.error("Failed to reload: %s", message)
+    self.log.error("Failed to reload: %s", (message:gsub("^broker%.reload:? ", "")))
     return nil, message, code
   end
   options.token = options.token or self.made_token

@@ -4,6 +4,7 @@ local Call = require "lipc.pool.call"
 local crew = require "lipc.pool.crew"
 local run = require "lipc.pool.run"
 local bad_seconds = require("lipc.loop.waiting").bad_seconds
+local integer = require "lipc.integer"
 
 local forks = require("lipc.core").wait().forks
 local now, huge, unpack = ipc.now, math.huge, table.unpack
@@ -22,7 +23,9 @@ end
 
 local function was(v) return type(v) == "number" and tostring(v) or type(v) end
 local function positive(v)
-  if math.type(v) ~= "integer" or v < 1 then return "positive integer expected, got " .. was(v) end
+  local n = integer(v)
+  if not n or n < 1 then return "positive integer expected, got " .. was(v) end
+  return nil, n
 end
 local function of_type(...)
   local kinds = { ... }
@@ -43,7 +46,9 @@ local function one_of(...)
   end
 end
 local function count(v)
-  if math.type(v) ~= "integer" or v < 0 then return "integer from 0 expected, got " .. was(v) end
+  local n = integer(v)
+  if not n or n < 0 then return "integer from 0 expected, got " .. was(v) end
+  return nil, n
 end
 
 local function callable(v)
@@ -66,12 +71,14 @@ local function check_options(level, arg, op, options, known)
   if options == nil then return {} end
   if type(options) == "number" and known.timeout then options = { timeout = options } end
   if type(options) ~= "table" then misuse(level + 1, arg, op, "table expected, got %s", type(options)) end
+  local read = {}
   for k, v in pairs(options) do
     if not known[k] then misuse(level + 1, arg, op, "unknown option '%s'", tostring(k)) end
-    local problem = known[k](v)
+    local problem, n = known[k](v)
     if problem then misuse(level + 1, arg, op, "option '%s': %s", k, problem) end
+    read[k] = n or v
   end
-  return options
+  return read
 end
 
 local function check_pool(self, op, level)
@@ -448,8 +455,7 @@ function pool.processors()
 end
 
 function pool.open(options)
-  local mine = {}
-  for k, v in pairs(check_options(2, 1, "open", options, of_pool)) do mine[k] = v end
+  local mine = check_options(2, 1, "open", options, of_pool)
   mine.workers = mine.workers or pool.processors()
   mine.start = mine.start or "fork"
   if mine.start == "spawn" then

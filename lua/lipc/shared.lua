@@ -3,6 +3,7 @@
 -- in a named object, which appears under its name when it is whole.
 local lipc = require "lipc.core"
 local core, mmap, view = lipc.shared(), lipc.mmap(), lipc.view()
+local integer = require "lipc.integer"
 local types = require "lipc.shared.types"
 
 local shared = {}
@@ -180,10 +181,11 @@ end
 function shared.array(kind, n, options)
   if type(kind) ~= "string" and not is_layout(kind) then misuse("array", 1, "type or layout expected, got " .. type(kind)) end
   local opts = check("array", options, {})
-  if (n ~= nil or makes(opts)) and math.type(n) ~= "integer" then
+  local count = integer(n)
+  if (n ~= nil or makes(opts)) and not count then
     misuse("array", 2, "integer expected, got " .. (type(n) == "number" and "float" or type(n)))
   end
-  return elements("array", kind, n, opts)
+  return elements("array", kind, count, opts)
 end
 
 function shared.struct(fields, options)

@@ -1,6 +1,7 @@
 -- access.lua - who may connect to a broker, and what they may do then; internal.  Somebody is known by a token, by name and
 -- password, or by the user that the kernel says is at the other end of a Unix socket.    SPDX-License-Identifier: MIT
 
+local integer = require "lipc.integer"
 local nats_permissions = require "lipc.proto.nats_permissions"
 
 local access = {}
@@ -15,7 +16,7 @@ local function check_user(one)
     if wanted == "permissions" then
       local ok, problem = access.check_permissions(value)
       if not ok then return nil, problem end
-    elseif wanted ~= (math.type(value) or type(value)) or value == "" then
+    elseif wanted ~= (integer(value) and "integer" or type(value)) or value == "" then
       return nil, ("field '%s': %s expected"):format(key, wanted)
     end
   end

@@ -26,6 +26,7 @@ end
 local function watch_parent(broker, loop, life)
   broker.closers[#broker.closers + 1] = life
   loop:wrap(function ()
+    if broker.stopped then return end -- by a signal that came before the first turn
     life:readsome(1)
     broker:stop()
   end)
@@ -124,7 +125,7 @@ end
 function Handle:reload()
   check(self, "reload")
   if not self.life then error("bad argument #1 to 'reload' (stopped broker)", 2) end
-  if not self.reloads then error("bad argument #1 to 'reload' (a broker without a configuration file)", 2) end
+  if not self.reloads then return nil, "broker.reload: there is no configuration file", "ENOENT" end
   return self.process:kill "SIGHUP"
 end
 

@@ -162,6 +162,7 @@ end
 
 ---The task that accepts.
 function listener.run(self, broker)
+  if broker.stopped then return end -- before its first turn
   local wait, socket = broker.loop.wait, self.socket
   local fd = socket:fd()
   broker.loop.poller:add(socket, "r")

@@ -1,6 +1,7 @@
 -- log.lua - what a broker writes down, when it is asked to; internal.  A file is opened for each line: it may be moved away at
 -- any time, and no descriptor is kept that a program which this process starts would inherit.    SPDX-License-Identifier: MIT
 
+local file = require "lipc.broker.file"
 local getpid = require("lipc").signal.getpid
 
 local LINE = "[%d] %s [%s] %s\n"
@@ -12,10 +13,10 @@ local function to_stderr(line) io.stderr:write(line) end
 
 local function to_file(path)
   return function (line)
-    local file = io.open(path, "a")
-    if not file then return end
-    file:write(line)
-    file:close()
+    local handle = io.open(path, "a")
+    if not handle then return end
+    handle:write(line)
+    handle:close()
   end
 end
 
@@ -29,6 +30,17 @@ local log = {}
 ---@field error fun(format: string, ...)
 ---@field debug fun(format: string, ...)
 ---@field trace? fun(format: string, ...)  nil when nothing is traced
+
+---Whether the file, where there is one, can be opened.  Later lines that cannot be written are lost: the broker goes on.
+---@param options table
+---@return true? ok, string? message, string? code
+function log.check(options)
+  if type(options.log) ~= "string" then return true end
+  local handle, message, code = file.open(options.log, "a")
+  if not handle then return nil, message, code end
+  handle:close()
+  return true
+end
 
 ---@param options table  log: true (to stderr), a path, or a function that gets each line and its level; debug, trace
 ---@return lipc.broker.log

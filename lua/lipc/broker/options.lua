@@ -3,6 +3,7 @@
 
 local access = require "lipc.broker.access"
 local config = require "lipc.broker.config"
+local integer = require "lipc.integer"
 
 local DEFAULT_PORT = 4222
 
@@ -52,17 +53,18 @@ local function are_texts(value)
   return true
 end
 
--- Every kind of value: whether it is one, and what is said where it is not.
+-- Every kind of value: whether it is one, what is said where it is not, and what is made of it before.
 local KINDS = {
   text = { is_text, "string that is not empty expected" },
   texts = { are_texts, "list of strings expected" },
   string = { function (value) return type(value) == "string" end, "string expected" },
   boolean = { function (value) return type(value) == "boolean" end, "boolean expected" },
-  mode = { is_mode, 'octal string such as "0600" or integer expected, "0777" at most' },
-  size = { function (value) return math.type(value) == "integer" and value > 0 end, "positive integer expected" },
+  mode = { is_mode, 'octal string such as "0600" or integer expected, "0777" at most', integer },
+  size = { function (value) return math.type(value) == "integer" and value > 0 end, "positive integer expected", integer },
   seconds = { function (value) return type(value) == "number" and value > 0 end, "positive number of seconds expected" },
   port = {
     function (value) return math.type(value) == "integer" and value >= 0 and value <= 65535 end, "0 to 65535 expected",
+    integer,
   },
   path = { function (value) return value == false or is_text(value) end, "string or false expected" },
   tcp = {
@@ -131,12 +133,14 @@ local function find_places(options)
   return list
 end
 
--- Checks one by one.
+-- Checks one by one, and puts integers where a float says one.
 local function check(given)
   for key, value in pairs(given) do
     local kind = KINDS[TYPES[key]]
     if not kind then return nil, ("unknown option '%s'"):format(tostring(key)) end
-    local ok, problem = kind[1](value)
+    local made = kind[3] and kind[3](value)
+    if made then given[key] = made end
+    local ok, problem = kind[1](made or value)
     if not ok then return nil, ("option '%s': %s"):format(key, problem or kind[2]) end
   end
   return true
@@ -225,6 +229,9 @@ end
 ---@return string? message
 ---@return string? code
 function options.reread(old, given, name)
+  if given == nil and not old.given.config then
+    return nil, ("broker.%s: there is no configuration file"):format(name), "ENOENT"
+  end
   local source = {}
   for key, value in pairs(old.given) do source[key] = value end
   if given ~= nil then

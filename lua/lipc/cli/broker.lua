@@ -74,7 +74,7 @@ end
 
 -- The function that failed is no word of this command's.
 local function must(value, message)
-  return failure.must(value, message and message:gsub("^broker%.run ", ""))
+  return failure.must(value, message and message:gsub("^broker%.%l+ ", ""))
 end
 
 function broker.run(arguments)

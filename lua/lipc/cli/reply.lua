@@ -98,6 +98,26 @@ local function answer_all(arguments, client, subscription, headers, counter)
   end
 end
 
+-- By SIGTERM a supervisor ends it, by SIGHUP a terminal that goes away: the commands that run are to end with it, as at Ctrl-C.
+-- -> what, after loop:run(), closes the loop with them and ends by the signal that has come, if one has
+local function take_signals(loop)
+  local registrations, came = {}, nil
+  for _, name in ipairs { "SIGTERM", "SIGHUP" } do
+    if ipc.signal.disposition(name) ~= "ignore" then -- nohup
+      registrations[#registrations + 1] = failure.must(ipc.signal.on(name, function ()
+        came = came or name
+        loop:stop()
+      end))
+    end
+  end
+  return function ()
+    if not came then return end
+    loop:close()
+    for _, one in ipairs(registrations) do one:close() end
+    ipc.signal.raise(came)
+  end
+end
+
 function reply.run(arguments)
   if (arguments.answer == nil) == (arguments.command == nil) then
     failure.misuse "either an answer or '--command' is needed"
@@ -127,7 +147,9 @@ function reply.run(arguments)
     for _, task in ipairs(tasks) do task:join() end
     if not problem then failure.must(client:flush(10)) end
   end)
+  local end_by_signal = take_signals(loop)
   loop:run()
+  end_by_signal()
   if problem then error(problem, 0) end
 end
 

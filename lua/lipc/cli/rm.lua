@@ -9,7 +9,8 @@ local printer = require "lipc.cli.printer"
 local rm = { summary = "Remove named objects that nobody uses any more." }
 
 function rm.options(command)
-  command:argument("name", "Which, as `lipc ls` shows them. Only what nobody uses goes, see -f."):args "*"
+  command:argument("name", "Which, as `lipc ls` shows them. Only what nobody uses goes, see -f. Where objects of several kinds "
+    .. "have the name, none of them goes unless -k says which."):args "*"
   command:flag("--stale", "All whose creator is gone, or that were idle for long enough, and that nobody has open.")
   ls.selection(command)
   command:option("--age", "Idle for so many seconds. Default: with names 0; else 0 where the creator is known to be gone, "
@@ -18,20 +19,40 @@ function rm.options(command)
   command:flag("-n --dry-run", "Remove nothing, say what would go.")
 end
 
--- The entries of the names that were given.
+-- The kinds of some entries, each once, in order.
+local function kinds_of(entries)
+  local kinds = {}
+  for _, entry in ipairs(entries) do
+    if not kinds[entry.kind] then
+      kinds[entry.kind] = true
+      kinds[#kinds + 1] = entry.kind
+    end
+  end
+  table.sort(kinds)
+  return kinds
+end
+
+-- The entries of the names that were given, and what is to be said of the other names.  Each kind has names of its own, and the
+-- identifiers of System V begin at 0 in each: who says a name means one object, and hardly those of other kinds.
 local function find(names, options)
   local list = failure.must(ipc.admin.list(options))
-  local chosen, missing = {}, {}
+  local chosen, complaints = {}, {}
   for _, name in ipairs(names) do
-    local found = false
+    local found = {}
     for _, entry in ipairs(list) do
-      if entry.name == name or ls.name(entry) == name then
-        chosen[#chosen + 1], found = entry, true
-      end
+      -- the key of private objects is not the name of one
+      if ls.name(entry) == name or entry.name == name and entry.key ~= 0 then found[#found + 1] = entry end
     end
-    if not found then missing[#missing + 1] = name end
+    local kinds = kinds_of(found)
+    if #kinds == 1 then
+      table.move(found, 1, #found, #chosen + 1, chosen)
+    else
+      local problem = #kinds == 0 and "no such object"
+        or ("several kinds have this name (%s): pick one with -k"):format(table.concat(kinds, ", "))
+      complaints[#complaints + 1] = ("%s: %s"):format(printer.safe(name), problem)
+    end
   end
-  return chosen, missing
+  return chosen, complaints
 end
 
 function rm.run(arguments)
@@ -40,9 +61,9 @@ function rm.run(arguments)
   if not named and not arguments.stale and not options.name then
     failure.misuse "what? Names, '--match' or '--stale'"
   end
-  local missing = {}
+  local complaints = {}
   if named then
-    options.entries, missing = find(arguments.name, ls.selected(arguments))
+    options.entries, complaints = find(arguments.name, ls.selected(arguments))
   end
   options.age = arguments.age or named and 0 or nil
   options.force, options.dry = arguments.force, arguments.dry_run
@@ -52,14 +73,14 @@ function rm.run(arguments)
     failure.check_output(io.stdout:write(verb, entry.kind, " ", ls.name(entry), "\n"))
   end
   failure.check_output(io.stdout:flush())
-  for _, name in ipairs(missing) do io.stderr:write("lipc rm: ", printer.safe(name), ": no such object\n") end
+  for _, complaint in ipairs(complaints) do io.stderr:write("lipc rm: ", complaint, "\n") end
   -- of what was not asked for by name, it is no failure that it is used
   if named or options.name then
     for _, entry in ipairs(kept) do
       io.stderr:write(("lipc rm: %s %s: %s\n"):format(entry.kind, ls.name(entry), printer.safe(entry.message)))
     end
   end
-  if #missing > 0 or named and #kept > 0 then failure.quit(1) end
+  if #complaints > 0 or named and #kept > 0 then failure.quit(1) end
 end
 
 return rm

@@ -19,7 +19,7 @@ local broker = {}
 --- socket's path removed. SIGHUP reads the configuration file again, see `reload`; without one it is only
 --- noted in the log.
 ---@param opts? lipc.broker.options
----@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already; "EMFILE": no descriptor is left; "EINVAL": the configuration file is wrong
+---@return true? ok, string? message, string? code "EADDRINUSE": a broker is there already; "EMFILE": no descriptor is left; "EINVAL": the configuration file is wrong; "ENOENT", "EACCES", "EISDIR" ...: it cannot be read, or the log or the pid file cannot be opened
 function broker.run(opts) end
 
 --- Puts a broker beside this script: in a child process, by fork. Returns when clients can connect. The broker ends with
@@ -66,7 +66,7 @@ function broker.default_path() end
 ---@field ping_max? integer questions without an answer after which such a client is cut off, default 2
 ---@field auth_timeout? number seconds that a client has to show who it is, default 2
 ---@field pid_file? string path of a file that the number of the process is written to (`run` and `start`)
----@field log? boolean|string|fun(line: string, level: string) writes down what happens: true is stderr, or a path, or a function that is called with each line; level is "INF", "WRN", "ERR", "DBG" or "TRC". Default: nothing, but stderr where debug or trace is set
+---@field log? boolean|string|fun(line: string, level: string) writes down what happens: true is stderr, or a path, or a function that is called with each line, its "\n" included; `start` calls it in the child process, whose standard input and output are /dev/null, and whose variables are copies; level is "INF", "WRN", "ERR", "DBG" or "TRC". A path that cannot be opened is a failure at start and at a reload; a line that cannot be written later is lost. Default: nothing, but stderr where debug or trace is set
 ---@field debug? boolean clients that come and go too
 ---@field trace? boolean and all that they send and get
 
@@ -113,7 +113,7 @@ function Broker:wrap(loop) end
 --- -ERR 'Authorization Violation', subscriptions that are no longer allowed end with -ERR 'Permissions Violation for Subscription
 --- to "..." (sid "...")'. Also max_connections, the pings, write_deadline, auth_timeout and the log; other options cannot change.
 ---@param opts? lipc.broker.options those to be replaced; without: the configuration file is read again, whose other options are ignored
----@return lipc.broker? self, string? message, string? code what is wrong with the file; everything is as it was then
+---@return lipc.broker? self, string? message, string? code what is wrong with the file, or that the log cannot be opened; "ENOENT" also when there is no file and no argument; everything is as it was then
 function Broker:reload(opts) end
 
 --- Ends it: sockets are closed, paths and token files removed, clients cut off after one attempt to write what they have to
@@ -168,8 +168,8 @@ function Handle:url(kind) end
 ---@return integer
 function Handle:pid() end
 
---- Tells it to read its configuration file again, by SIGHUP. It has to have one.
----@return true? ok, string? message, string? code
+--- Tells it to read its configuration file again, by SIGHUP: true when it is told; whether it could is in its log.
+---@return true? ok, string? message, string? code "ENOENT": it has none
 function Handle:reload() end
 
 --- Whether the process lives. A forked child of this one sees it alive until its maker has noticed its end.

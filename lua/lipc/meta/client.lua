@@ -37,7 +37,7 @@ local client = {}
 --- server when the connection broke is lost: a `flush` that succeeded, or an answer, says that it arrived.
 ---@param url? string "unix:///path", "nats://[user:pass@|token@]host[:port]", several with commas between; default: the user's own broker (`ipc.broker.default_path`)
 ---@param opts? lipc.client.options
----@return lipc.client? client, string? message, string? code "ENOENT", "ECONNREFUSED": nobody there; "EACCES": refused; "EPROTO": that is no broker; "ENOTSUP": it wants TLS; "ETIMEDOUT"; "EMFILE": no descriptor is left
+---@return lipc.client? client, string? message, string? code "ENOENT", "ECONNREFUSED": nobody there; "EACCES": refused; "EUSERS": it has as many clients as it may; "EAI_NONAME": no such host; "EPROTO": that is no broker; "ENOTSUP": it wants TLS; "ETIMEDOUT"; "EMFILE": no descriptor is left
 function client.connect(url, opts) end
 
 ---@class lipc.client.options

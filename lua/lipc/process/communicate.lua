@@ -1,4 +1,5 @@
 --- Internal: p:communicate, which writes to a process and reads all that it says at the same time.
+local integer = require "lipc.integer"
 local job = require "lipc.process.job"
 
 -- What an attempt that ran out of time had got so far; OVER: one came to the end.
@@ -29,7 +30,7 @@ local function check(p, input, options)
   for k, v in pairs(options or {}) do
     if k ~= "timeout" and k ~= "max" then misuse(2, "unknown option '%s'", tostring(k)) end
     local problem = k == "timeout" and job.bad_seconds(v)
-    if k == "max" and (math.type(v) ~= "integer" or v < 0) then
+    if k == "max" and (not integer(v) or v < 0) then
       problem = "size in bytes expected, got " .. (type(v) == "number" and tostring(v) or type(v))
     end
     if problem then misuse(2, "option '%s': %s", k, problem) end

@@ -1,5 +1,6 @@
 --- Internal: programs and Lua functions, the output of each the input of the next.
 local core = require "lipc.process.core"
+local integer = require "lipc.integer"
 local job = require "lipc.process.job"
 
 local misuse, bad_seconds = job.misuse, job.bad_seconds
@@ -36,7 +37,7 @@ local function check_options(op, options)
     if problem then misuse(op, "option '%s': %s", name, problem) end
   end
   local max = options.max
-  if max ~= nil and (math.type(max) ~= "integer" or max < 0) then
+  if max ~= nil and (not integer(max) or max < 0) then
     misuse(op, "option 'max': size in bytes expected, got %s", type(max) == "number" and tostring(max) or type(max))
   end
   check_words(op, options)

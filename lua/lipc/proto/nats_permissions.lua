@@ -71,11 +71,11 @@ local function read_responses(value)
   if type(value) ~= "table" then return nil, "boolean or table expected, got " .. type(value) end
   for key, number in pairs(value) do
     if key ~= "max" and key ~= "expires" then return nil, ("unknown field '%s'"):format(tostring(key)) end
-    if type(number) ~= "number" or key == "max" and math.type(number) ~= "integer" then
+    if type(number) ~= "number" or key == "max" and not math.tointeger(number) then
       return nil, ("field '%s': number expected"):format(key)
     end
   end
-  local max, expires = value.max or 0, value.expires or 0
+  local max, expires = math.tointeger(value.max or 0), value.expires or 0
   return {
     max = max == 0 and DEFAULT_MAX or max > 0 and max or math.maxinteger,
     expires = expires == 0 and DEFAULT_EXPIRES or expires > 0 and expires or math.huge,
