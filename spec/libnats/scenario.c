@@ -164,9 +164,10 @@ static void big (void) {
   natsSubscription_Destroy(sub);
 }
 
+/* The subscriptions are on their way again: the server has them when it answers. */
 static void reconnected (natsConnection *nc, void *closure) {
-  (void)nc;
   (void)closure;
+  check(natsConnection_FlushTimeout(nc, WAIT) == NATS_OK, "flush");
   puts("back");
 }
 
