@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local headers = require "lipc.proto.headers"
+local integer = require "lipc.integer"
 
 local check = {}
 
@@ -14,7 +15,7 @@ end
 
 ---@return integer? count  nil: the value is no positive number, or no whole one
 function check.count(value)
-  local count = type(value) == "number" and math.tointeger(value)
+  local count = integer(value)
   return count and count > 0 and count or nil
 end
 
