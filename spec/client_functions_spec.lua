@@ -140,6 +140,7 @@ describe("client in a plain script", function()
       repeat assert.is_true(c:run(0.01)) until other == 1
       local quiet = assert(c:subscribe "quiet")
       assert.equal("ETIMEDOUT", (select(3, quiet:next(0.01))))
+      assert.is_true(c:flush(SECONDS))
     end)
 
     it("and the handler of errors between them", function()
@@ -168,6 +169,10 @@ describe("client in a plain script", function()
       assert.is_false(ok)
       assert.matches("^two", problem)
       assert.same({ "1", "2" }, got)
+      c:subscribe("bad", function() error("again", 0) end)
+      assert(c:publish("bad", "x"))
+      assert.is_false(pcall(c.flush, c, SECONDS))
+      assert.equal(0, c.asking)
       repeat c:run(0.01) until #got == 4
     end)
   end)

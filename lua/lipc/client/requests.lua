@@ -40,13 +40,9 @@ local function ask(self, name, subject, data, block, receive, lasting)
   return fail(name, subject, message, code)
 end
 
--- Waits for an answer, which is read whatever else waits to be taken.
 local function wait(self, waiter, deadline)
-  self.asking = self.asking + 1
-  if self.was_full then connection.nudge(self) end
-  local _ <close> = setmetatable({}, { __close = function () self.asking = self.asking - 1 end })
   self:_send(deadline)
-  self:_wait(waiter, deadline)
+  self:_ask(waiter, deadline)
 end
 
 -- Why there is no answer.

@@ -177,11 +177,7 @@ end
 
 local function call_all(self, more)
   local fn = self.fn
-  while not self.discarded and (not more or more()) do
-    local message = take(self)
-    if not message then return end
-    fn(message)
-  end
+  while self.tail > 0 and not self.discarded and (not more or more()) do fn(take(self)) end
 end
 
 -- Errors that are not the function's own (Ctrl-C at lua.c's is one): who waits gets them.

@@ -136,12 +136,12 @@ local function callable(self)
   return list
 end
 
--- In a plain script: calls handlers, and the functions for `least` messages and then until the time has come.
--- -> whether messages for functions are left
-local function dispatch(self, till, least, waiter)
+-- In a plain script: calls handlers, and the functions for `least` messages, and then until the time has come, but for no more
+-- than `most`.  -> whether messages for functions are left
+local function dispatch(self, waiter, till, least, most)
   local given, turn = 0, 0
   local function over()
-    return waiter.run and waiter.done or given >= least and now() >= till
+    return waiter.run and waiter.done or given >= most or given >= least and now() >= till
   end
   local function more()
     if turn == 0 or self.calls[1] or self.failures[1] or over() then return false end
@@ -184,20 +184,29 @@ function Client:_wait(waiter, deadline)
       wait(nil, nil, till)
     end
   else
-    local left
-    if waiter.run then
-      left = dispatch(self, min(deadline, now() + SLICE), waiter.zero and self.held or 1, waiter)
-    else
-      left = callable(self) ~= nil
+    local function hand_out()
+      return dispatch(self, waiter, min(deadline, now() + SLICE), waiter.zero and self.held or 1, huge)
     end
+    local left
+    if waiter.run then left = hand_out() else left = callable(self) ~= nil end
     while not waiter.done and self.state ~= "closed" do
       if not left or not self:_full() then connection.pump(self, left and 0 or deadline) end
-      -- what came before the answer to a flush is handed out before it returns, as far as there is time
-      local till = waiter.all and waiter.done and deadline or min(deadline, now() + SLICE)
-      left = dispatch(self, till, waiter.zero and self.held or 1, waiter)
+      if waiter.all and waiter.done then -- what came before the answer is handed out before the call returns, if there is time
+        dispatch(self, waiter, deadline, 1, self.held)
+      else
+        left = hand_out()
+      end
       if not waiter.done and deadline < huge and now() >= deadline then break end
     end
   end
+end
+
+-- Waits for an answer, which is read whatever else waits to be taken.
+function Client:_ask(waiter, deadline)
+  self.asking = self.asking + 1
+  local _ <close> = setmetatable({}, { __close = function () self.asking = self.asking - 1 end })
+  if self.was_full then connection.nudge(self) end
+  self:_wait(waiter, deadline)
 end
 
 -- Waits until the server has seen everything.  nil, code when it cannot: "ETIMEDOUT", or the client is closed.
@@ -217,10 +226,7 @@ function Client:_sync(deadline)
     else -- as soon as there is a connection again
       waiter.poll = true
     end
-    self.asking = self.asking + 1
-    if self.was_full then connection.nudge(self) end
-    self:_wait(waiter, waiter.poll and math.min(deadline, now() + 0.05) or deadline)
-    self.asking = self.asking - 1
+    self:_ask(waiter, waiter.poll and math.min(deadline, now() + 0.05) or deadline)
     if waiter.ok then
       self.unflushed = self.proto.pending > 0
       return true
@@ -258,7 +264,7 @@ function Client:_handed_out(subs, deadline)
     if task then
       task.loop.wait(nil, nil, math.min(deadline, now() + 0.005))
     else
-      dispatch(self, deadline, 1, {})
+      dispatch(self, {}, deadline, 1, huge)
     end
   end
   return true
