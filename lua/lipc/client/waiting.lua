@@ -139,26 +139,27 @@ end
 -- In a plain script: calls handlers, and the functions for `least` messages, and then until the time has come, but for no more
 -- than `most`.  -> whether messages for functions are left
 local function dispatch(self, waiter, till, least, most)
-  local given, turn = 0, 0
+  local calls, failures, stoppable = self.calls, self.failures, waiter.run
+  local given, turn_ends = 0, 0
   local function over()
-    return waiter.run and waiter.done or given >= most or given >= least and now() >= till
+    return given >= most or stoppable and waiter.done or given >= least and now() >= till
   end
   local function more()
-    if turn == 0 or self.calls[1] or self.failures[1] or over() then return false end
-    given, turn = given + 1, turn - 1
+    if given >= turn_ends or calls[1] or failures[1] or over() then return false end
+    given = given + 1
     return true
   end
   while true do
     call_handlers(self)
-    if self.failures[1] then error(table.remove(self.failures, 1), 0) end
+    if failures[1] then error(table.remove(failures, 1), 0) end
     local list = callable(self)
     if not list then return false end
     for _, sub in ipairs(list) do
       if over() then return true end
       self.turn = self.turn + 1
-      sub.served, turn = self.turn, TURN
+      sub.served, turn_ends = self.turn, given + TURN
       subscription.dispatch(sub, more)
-      if self.calls[1] or self.failures[1] then break end
+      if calls[1] or failures[1] then break end
     end
   end
 end
