@@ -127,31 +127,35 @@ describe("broker", function()
 
     it("cuts none that was waiting for the broker", function()
       local loop = assert(ipc.loop.new())
-      local broker = assert(ipc.broker.new { path = names.path ".sock", write_deadline = 1 }:wrap(loop))
-      local message = ("PUB a 10000\r\n%s\r\n"):format(("x"):rep(10000))
-      local far, near = assert(ipc.pipe.open())
+      local broker = assert(ipc.broker.new { path = names.path ".sock", write_deadline = SECONDS }:wrap(loop))
+      local subscribed, say = assert(ipc.pipe.open())
+      local hear, read = assert(ipc.pipe.open())
       local process <close> = assert(ipc.process.fork(function()
         local reader = nats.open(broker:url())
         assert(reader:write "SUB a 1\r\n")
         nats.sync(reader)
-        assert(near:write "subscribed\n")
+        assert(say:write "subscribed\n")
+        assert(hear:read "l" == "read")
         for _ = 1, 300 do assert(#reader:read(#"MSG a 1 10000\r\n" + 10002) == 10017) end
         assert(reader:write "PUB done 0\r\n\r\n")
-        nats.sync(reader)
+        nats.rest(reader)
       end, { kill_on_close = true }))
-      near:close()
       loop:wrap(function()
-        assert.equal("subscribed", far:read "l")
+        assert.equal("subscribed", subscribed:read "l")
         local publisher = nats.open(broker:url())
         assert(publisher:write "SUB done 1\r\n")
-        -- what is to be read is there, and then nobody serves for longer than the deadline
-        for i = 1, 300 do
-          assert(publisher:write(message))
-          if i == 100 or i == 200 then
-            nats.sync(publisher)
-            assert(os.execute "sleep 1.7")
+        for _ = 1, 300 do assert(publisher:write(("PUB a 10000\r\n%s\r\n"):format(("x"):rep(10000)))) end
+        nats.sync(publisher)
+        -- as if nobody had been served for much longer than the deadline
+        local late = 0
+        for connection in pairs(broker.connections) do
+          if connection.due then
+            connection.deadline = ipc.now() - SECONDS
+            late = late + 1
           end
         end
+        assert.equal(1, late)
+        assert(read:write "read\n")
         assert.equal("MSG done 1 0\r\n", publisher:read "L")
         assert.equal(0, broker:stats().slow_consumers)
         publisher:close()
@@ -159,7 +163,7 @@ describe("broker", function()
       end)
       loop:run()
       loop:close()
-      far:close()
+      for _, stream in ipairs { subscribed, say, hear, read } do stream:close() end
       assert.is_true(assert(process:wait(SECONDS)).ok)
     end)
 
