@@ -1,4 +1,6 @@
 -- Pools: what goes to workers and comes back, and that it is all that does.
+local child = require "support.child"
+local crew = require "lipc.pool.crew"
 local ipc = require "lipc"
 
 local function id(x) return x end
@@ -65,5 +67,40 @@ describe("values of a pool", function()
     local r, failed = other:map("nosuch", { 1.5, 2.5 }, { chunk = 2, errors = "collect" })
     assert.same({}, r)
     assert.equal(2, #failed)
+  end)
+end)
+
+describe("workers of a pool", function()
+  it("have written what they write before the call returns", function()
+    local _, finish = child.lua [[
+      local pool = require "lipc".pool { workers = 1 }
+      assert(pool:map(function(x) io.write("item ", x, "\n") end, { 1, 2 }))
+      io.write "over\n"
+      io.stdout:flush()
+      pool:map(function() io.write "to fail\n" error "x" end, { 1 })
+      pool:map(function() io.stdout:close() end, { 1 })
+      pool:kill()
+    ]]
+    local ok, output = finish()
+    assert.is_true(ok, output)
+    assert.equal("item 1\nitem 2\nover\nto fail\n", output)
+  end)
+
+  it("that do not end are waited for together", function()
+    local seen, closed = {}, 0
+    local leaving = {}
+    for i = 1, 3 do
+      leaving[i] = {
+        wait = function(_, seconds)
+          seen[i] = seconds
+          ipc.sleep(seconds)
+        end,
+        close = function() closed = closed + 1 end,
+      }
+    end
+    crew.sweep({ leaving = leaving }, 0.05)
+    assert.same({ 0, 0 }, { seen[2], seen[3] })
+    assert.is_true(seen[1] > 0)
+    assert.equal(3, closed)
   end)
 end)

@@ -324,6 +324,40 @@ describe("sync.mutex", function()
     end
   end)
 
+  -- The C library keeps those that a thread holds in a list, which goes through their memory.
+  for when, script in pairs {
+    ["given back"] = "print(pcall(function() return lost:unlock() end))",
+    ["closed"] = "print(pcall(function() lost:close() error 'lost mapping' end))",
+    ["left to the end"] = "print(false, 'lost mapping')",
+    ["given back at the end of a function"] = [[
+      assert(lost:unlock())
+      io.open("/dev/shm" .. name, "w"):write(whole):close()
+      print(pcall(function() lost:with(function() cut() end) error 'lost mapping' end))]],
+  } do
+    it("whose file was cut off leaves the others in order, " .. when, function()
+      local child = require "support.child"
+      local _, finish = child.lua([[
+        local ipc = require "lipc"
+        local name, script = ...
+        local function cut() assert(os.execute("truncate -s 0 /dev/shm" .. name)) end
+        local first = assert(ipc.sync.mutex(ipc.shm.anonymous { size = 4096 }, 0, { create = true }))
+        local other = assert(ipc.sync.mutex(ipc.shm.anonymous { size = 4096 }, 0, { create = true }))
+        local lost = assert(ipc.sync.mutex(name, { create = true, unlink = true }))
+        local whole = assert(io.open("/dev/shm" .. name)):read "a"
+        assert(first:lock() and lost:lock() and other:lock())
+        if not script:find "cut" then cut() end
+        assert(load(script, "script", "t", setmetatable({ lost = lost, cut = cut, name = name, whole = whole }, { __index = _G })))()
+        assert(other:unlock() and first:unlock())
+        if not script:find "left" then lost:close() end
+        for _ = 1, 3 do assert(other:lock() and first:lock() and other:unlock() and first:unlock()) end
+        print "well"
+      ]], "/" .. require "support.names".new(), script)
+      local ok, output = finish()
+      assert.is_true(ok, output)
+      assert.matches("^false\t[^\n]*lost mapping[^\n]*\nwell\n$", output)
+    end)
+  end
+
   it("opens one that a program in C has made, raw", function()
     local name = "/" .. require "support.names".new()
     local object <close> = assert(ipc.shm.open(name, { create = true, size = 4096, unlink = true }))

@@ -79,8 +79,8 @@ int lipc_map_open (struct lipc_map *m, int fd, uint64_t offset, size_t size, uns
 static int grow (struct lipc_map *m, int fd, uint64_t offset, size_t size, unsigned how) {
   char *old = m->base - m->lead;
   void *at;
-  int r = lipcsys_remap(old, m->lead + m->size, m->lead + size, m->pins == NULL, &at);
-  if (r < 0 && m->pins != NULL) return -EBUSY;
+  int r = lipcsys_remap(old, m->lead + m->size, m->lead + size, !lipc_map_isfixed(m), &at);
+  if (r < 0 && lipc_map_isfixed(m)) return -EBUSY;
   if (r < 0 &&
       !(how & LIPC_MAP_PRIVATE)) { /* several mappings to the kernel, or it has no mremap */
     r = lipcsys_map(fd, offset - m->lead, m->lead + size, how, &at);
@@ -111,15 +111,14 @@ int lipc_map_resize (struct lipc_map *m, int fd, uint64_t offset, size_t size, u
 }
 
 int lipc_map_close (struct lipc_map *m) {
-  bool stays = false;
-  struct lipc_map old = *m;
   while (m->pins != NULL) {
     struct lipc_pin *pin = m->pins;
     lipc_map_unpin(pin);
-    stays |= !pin->gone(pin);
+    if (!pin->gone(pin)) m->stays = true;
   }
+  struct lipc_map old = *m;
   *m = (struct lipc_map){.lost = &lipc_map_neverlost};
-  if (old.base == NULL || stays) return 0; /* who stays stays guarded */
+  if (old.base == NULL || old.stays) return 0; /* what stays stays guarded */
   if (old.guard != NULL) lipcsys_unguard(old.guard);
   if (old.unmap != NULL) return old.unmap(old.base);
   return old.size > 0 ? lipcsys_unmap(old.base - old.lead, old.lead + old.size) : 0;

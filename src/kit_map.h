@@ -26,6 +26,7 @@ struct lipc_map {
   const _Atomic bool
     *lost; /* set by the guard when the file was cut off under it; never NULL while size > 0 */
   struct lipc_pin *pins; /* not empty: it can be closed, but neither move nor shrink */
+  bool stays; /* as if it were pinned, for ever: somebody whom nobody can ask looks into it */
   size_t lead; /* bytes before base that are mapped too: an offset need not be a page's */
   struct lipcsys_guard *guard; /* NULL: not guarded */
   int (*unmap)(void *addr); /* NULL: munmap(2) */
@@ -55,6 +56,10 @@ int lipc_map_open (struct lipc_map *m, int fd, uint64_t offset, size_t size, uns
 int lipc_map_resize (struct lipc_map *m, int fd, uint64_t offset, size_t size, unsigned how,
                      bool guard);
 
+static inline bool lipc_map_isfixed (const struct lipc_map *m) {
+  return m->pins != NULL || m->stays;
+}
+
 void lipc_map_pin (struct lipc_map *m, struct lipc_pin *pin);
 void lipc_map_unpin (struct lipc_pin *pin);
 
@@ -75,8 +80,12 @@ static inline char *lipc_map_at (lua_State *L, int arg, const struct lipc_map *m
   return m->base + offset;
 }
 
+static inline bool lipc_map_lost (const struct lipc_map *m) {
+  return atomic_load_explicit(m->lost, memory_order_relaxed);
+}
+
 static inline void lipc_map_done (lua_State *L, int arg, const struct lipc_map *m) {
-  if (atomic_load_explicit(m->lost, memory_order_relaxed)) lipc_map_islost(L, arg);
+  if (lipc_map_lost(m)) lipc_map_islost(L, arg);
 }
 
 #pragma GCC visibility pop

@@ -9,6 +9,7 @@ static struct lipc_mapfile *check (lua_State *L) { return lipc_checkopen(L, 1); 
 
 /* An optional range at arg and arg + 1, offset from 0; default: all. */
 static char *checkpart (lua_State *L, const struct lipc_map *m, int arg, size_t *ret_n) {
+  lipc_map_done(L, 1, m);
   lua_Integer offset = luaL_optinteger(L, arg, 0);
   luaL_argcheck(L, offset >= 0 && (lua_Unsigned)offset <= m->size, arg, "offset is out of bounds");
   lua_Integer n = luaL_optinteger(L, arg + 1, (lua_Integer)m->size - offset);
@@ -78,7 +79,7 @@ static int resize (struct lipc_mapfile *m, size_t size, char *note, size_t notes
   size_t old = m->map.size;
   uint64_t end = m->offset + size;
   bool writes = !(m->how & (LIPC_MAP_READONLY | LIPC_MAP_PRIVATE));
-  if (size < old && m->map.pins != NULL) return -EBUSY;
+  if (size < old && lipc_map_isfixed(&m->map)) return -EBUSY;
   int r = lipcsys_meminfo(m->h.fd, &info);
   if (r < 0) return r;
   bool shorter = size > old && info.size < end;
@@ -97,7 +98,7 @@ static int resize (struct lipc_mapfile *m, size_t size, char *note, size_t notes
 }
 
 static int resize_anonymous (struct lipc_mapfile *m, size_t size, char *note, size_t notesize) {
-  if (size < m->map.size) return m->map.pins != NULL ? -EBUSY : map_as(m, size);
+  if (size < m->map.size) return lipc_map_isfixed(&m->map) ? -EBUSY : map_as(m, size);
   if (size == m->map.size) return 0;
   snprintf(note, notesize, "anonymous mappings cannot grow: those of ipc.shm.anonymous can");
   return -ENOTSUP;

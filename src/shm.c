@@ -15,7 +15,7 @@
 static int seal_write (struct lipc_mapfile *m, unsigned seals) {
   struct lipc_map old = m->map;
   if (old.readonly || old.size == 0) return lipcsys_memseal(m->h.fd, seals);
-  if (old.pins != NULL) return -EBUSY;
+  if (lipc_map_isfixed(&old)) return -EBUSY;
   lipc_map_close(&m->map);
   int r = lipcsys_memseal(m->h.fd, seals);
   if (r == 0) m->how |= LIPC_MAP_READONLY;

@@ -1,12 +1,11 @@
 /* sync_mutex.c - robust mutexes, which programs in C can share; pthread_mutexattr_setrobust(3).
 ** The owner is a thread and a coroutine: the object knows which coroutine before the C library is
 ** asked.  While it is held the mapping may not go: the C library keeps a pointer to it, so it is given back
-** first, or, when another thread has it, the memory stays.
+** first, or, when another thread has it, or its file was cut off, the memory stays.
 ** SPDX-License-Identifier: MIT */
 #include "sync.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_UP 0.1 /* seconds in the C library in one go: signals do not end its wait */
@@ -35,12 +34,14 @@ static bool is_held (const Mutex *m) {
 
 /* ---- giving back ---- */
 
-/* 0, or -EPERM when another thread has taken it. */
+/* 0, or -EPERM when another thread has taken it.  Of zeros, where its file was cut off, the C library cannot see
+** that they are one of the mutexes that this thread holds: its list of these goes on leading through them. */
 static int give (Mutex *m, void *memory) {
   bool token = m->recursive && !m->raw;
   if (token) lipc_put(&((struct mutex *)memory)->header.reserved, 0);
   int r = lipcsys_mutexunlock(native(m, memory));
   if (r < 0 && token) lipc_put(&((struct mutex *)memory)->header.reserved, (uintptr_t)m);
+  if (lipc_map_lost(m->p.map)) m->p.map->stays = true;
   return r;
 }
 
@@ -58,18 +59,9 @@ static bool map_goes (struct lipc_pin *pin) {
   return given;
 }
 
-static bool never (struct lipc_pin *pin) {
-  free(pin);
-  return false;
-}
-
 /* Another thread has taken it, which alone can give it back: the memory stays from now on. */
 static int leave_behind (Mutex *m) {
-  struct lipc_pin *pin = malloc(sizeof *pin);
-  if (pin != NULL) {
-    pin->gone = never;
-    lipc_map_pin(m->p.map, pin);
-  }
+  m->p.map->stays = true;
   forget(m);
   return -EPERM;
 }
@@ -275,6 +267,7 @@ static int l_mutex_unlock (lua_State *L) {
     if (r == 0) forget(m);
     if (r == 0) lipc_drop_owner(L, &m->p, 1);
   }
+  lipc_map_done(L, 1, m->p.map);
   if (r < 0) return lipc_mutex_failed(L, "unlock", r);
   lua_pushboolean(L, 1);
   return 1;

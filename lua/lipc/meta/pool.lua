@@ -20,6 +20,7 @@
 ---
 --- Work goes on while some coroutine waits in a call of the pool; under a loop only that one waits. A forked child that
 --- uses the pool has workers of its own. Workers have /dev/null as standard input, and die with the thread that started them.
+--- What they write to standard output is flushed before their results are sent.
 ---@class lipc.pool.module
 ---@overload fun(options?: lipc.pool.options): lipc.pool
 local pool = {}
@@ -109,8 +110,8 @@ function Pool:settimeout(seconds) end
 ---@return { workers: integer, pids: integer[], busy: integer, pending: integer, started: integer, lost: integer } stat
 function Pool:stat() end
 
---- Ends it: calls under way get "ECANCELED", idle workers end by themselves, others are killed. `local pool <close>` does the
---- same; collection kills them.
+--- Ends it: calls under way get "ECANCELED", idle workers end by themselves, within ten seconds, others are killed.
+--- `local pool <close>` does the same; collection kills them.
 ---@return true ok
 function Pool:close() end
 

@@ -154,14 +154,13 @@ function crew.retire(pool, w)
   w.socket:close()
 end
 
--- Lets go of those that have ended; seconds: how long the others are waited for before they are killed.
+-- Lets go of those that have ended; seconds: how long the others together are waited for before they are killed.
 function crew.sweep(pool, seconds)
-  local leaving = pool.leaving
+  local leaving, deadline = pool.leaving, seconds and ipc.now() + seconds
   pool.leaving = {}
   for _, process in ipairs(leaving) do
-    local left = seconds
-    if left then process:wait(left) end
-    if left or process:status() ~= false then process:close() else pool.leaving[#pool.leaving + 1] = process end
+    if deadline then process:wait(math.max(0, deadline - ipc.now())) end
+    if deadline or process:status() ~= false then process:close() else pool.leaving[#pool.leaving + 1] = process end
   end
 end
 

@@ -5,6 +5,7 @@ local frame = require "lipc.pool.frame"
 local msgpack = require "lipc.codec.msgpack"
 
 local now, tpack, tunpack, move = ipc.now, table.pack, table.unpack, table.move
+local flush = io.stdout.flush
 
 local KEPT = 7000 -- places in the table of items and results, which is used again unless it holds something large
 
@@ -139,6 +140,7 @@ local function main(socket, find, lists, start)
     if failed == false then return 0 end
     local kind, form, body = pack_results(slots, n, failed)
     if n > KEPT or form ~= "l" or #body > 16 * n then slots = frame.room(KEPT) end
+    pcall(flush, io.stdout) -- what was written comes before the results; it may be closed
     if not send(socket, chunk, n, kind, form, body, now() - t) then return 1 end
   end
 end
