@@ -95,7 +95,7 @@ function Pool:imap(fn, list, options) end
 ---@return any ...
 function Pool:apply(fn, ...) end
 
---- The same without waiting.
+--- The same without waiting. In a plain script it goes on, from its start, while the script is in a call of the pool or of a future.
 ---@param fn function|string
 ---@param ... any
 ---@return lipc.pool.future future
@@ -128,7 +128,7 @@ local Future = {}
 ---@return any ...
 function Future:get(timeout) end
 
---- Whether it is finished.
+--- Whether it is finished; looks what the workers have to say.
 ---@return boolean done
 function Future:done() end
 
