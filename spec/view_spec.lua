@@ -339,10 +339,10 @@ describe("a view", function()
     local empty = none:view "u8"
     assert.equal("lipc.view (0 u8 at 0)", tostring(empty))
     assert(none:resize(8))
-    local w = none:view "u8"
-    assert.equal("lipc.view (8 u8 at 0)", tostring(w))
+    local eight = none:view "u8"
+    assert.equal("lipc.view (8 u8 at 0)", tostring(eight))
     assert(none:resize(4))
-    assert.equal("lipc.view (8 u8 at 0, out of bounds)", tostring(w))
+    assert.equal("lipc.view (8 u8 at 0, out of bounds)", tostring(eight))
     none:close()
     assert.equal("lipc.view (0 u8 at 0, closed)", tostring(empty))
     assert.equal(PAGE, #v)

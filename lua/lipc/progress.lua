@@ -151,7 +151,7 @@ function progress.bar(options)
         error(("bad argument #1 to 'bar' (option '%s': %s is out of range)"):format(k, v), 2)
       end
     end
-    if type(v) == "number" and not (v >= 0) then
+    if type(v) == "number" and (v < 0 or v ~= v) then
       error(("bad argument #1 to 'bar' (option '%s': must not be %s)"):format(k, v < 0 and "negative" or "NaN"), 2)
     end
   end
