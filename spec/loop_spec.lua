@@ -455,7 +455,7 @@ describe("loop", function()
         assert.matches(("bad argument #1 to '%s' (%s)"):format(name, what), message, 1, true)
       end
       refuses(-1, "timeout must not be negative")
-      refuses(0 / 0, "timeout must not be negative")
+      refuses(0 / 0, "timeout must not be NaN")
       refuses("1", "timeout in seconds expected, got string")
     end
     assert.error_matches(function() loop:sleep() end, "#1 to 'sleep' %(timeout in seconds expected, got nil")

@@ -73,7 +73,7 @@ describe("pipe", function()
           end
           all[i] = {r, w}
         end]])
-      assert.equal("pipe.open: Too many open files\tEMFILE\n", out:read "a")
+      assert.equal("pipe.open: Too many open files (RLIMIT_NOFILE is 20: see ulimit -n)\tEMFILE\n", out:read "a")
       out:close()
     end)
   end)

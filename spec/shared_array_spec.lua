@@ -112,7 +112,8 @@ describe("shared.array", function()
       assert.matches("shared_array_spec", message)
       assert.matches(pattern, message)
     end
-    bad("#1 to 'array' %(unknown type 'f63'%)", "f63", 1)
+    bad("#1 to 'array' %(unknown type 'f63': expected i8, u8, i16, u16, i32, u32, i64, u64, f32, f64, bytes, or a layout%)",
+      "f63", 1)
     bad("#1 to 'array' %(type or layout expected, got nil%)")
     bad("#2 to 'array' %(must be positive%)", "f64", 0)
     bad("#2 to 'array' %(integer expected, got nil%)", "f64")
@@ -150,7 +151,8 @@ describe("shared.struct", function()
       return r.x
     end))
     assert.error_matches(function() shared.struct { { "with", "f64" } } end, "field 'with' has the name of a method")
-    assert.error_matches(function() shared.struct { { "x", "f65" } } end, "#1 to 'struct' %(field 'x': unknown type 'f65'%)")
+    assert.error_matches(function() shared.struct { { "x", "f65" } } end, "#1 to 'struct' %(field 'x': unknown type 'f65': "
+      .. "expected i8, .*, bytes, char or a layout%)")
     s:close()
     assert.error_matches(function() return s.x end, "closed")
   end)

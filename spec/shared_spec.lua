@@ -96,6 +96,9 @@ describe("shared.value", function()
     assert.is_true(s:set "")
     assert.equal("", s:get())
     assert.equal("ab", s:update(function(x) return x .. "ab" end))
+    assert.same({ nil, "shared.value:update: Message too long (2001 bytes; its capacity is 2000)", "EMSGSIZE" },
+      { s:update(function() return ("y"):rep(2001) end) })
+    assert.equal("ab", s:get())
     assert.same({ type = "value", of = "string", capacity = 2000 }, s:stat())
   end)
 
@@ -115,7 +118,7 @@ describe("shared.value", function()
       assert.matches("shared_spec", message)
       assert.matches(pattern, message)
     end
-    bad("#1 to 'value' %(unknown type 'i65'%)", "i65", 0)
+    bad("#1 to 'value' %(unknown type 'i65': expected i8, u8, i16, u16, i32, u32, i64, u64, f32, f64, bool or string%)", "i65", 0)
     bad("#1 to 'value' %(string expected, got nil%)")
     bad("#2 to 'value' %(256 is out of range for u8%)", "u8", 256)
     bad("#2 to 'value'", "i64", "5")

@@ -244,7 +244,7 @@ describe("a process without room for descriptors", function()
       hold[#hold + 1] = assert(io.open "/dev/null") -- there is still room for one
       print(io.open "/dev/null" == nil)
     ]])
-    assert.equal("nil\tsocket:recvfds: Too many open files\tEMFILE\tdata\ntrue\n", out)
+    assert.equal("nil\tsocket:recvfds: Too many open files (RLIMIT_NOFILE is 24: see ulimit -n)\tEMFILE\tdata\ntrue\n", out)
   end)
 end)
 

@@ -241,7 +241,7 @@ describe("listener", function()
       c:write "through\n"
       print(s:read())
     ]]))
-    assert.equal(("nil\tsocket:accept 127.0.0.1:N: Too many open files\tEMFILE\n"):rep(3) .. "through\n", out)
+    assert.equal(("nil\tsocket:accept 127.0.0.1:N: Too many open files (RLIMIT_NOFILE is 24: see ulimit -n)\tEMFILE\n"):rep(3) .. "through\n", out)
   end)
 
   it("has a backlog", function()

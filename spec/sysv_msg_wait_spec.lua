@@ -170,6 +170,25 @@ describe("waiting in sysv.msg", function()
     assert.same({ nil, named("send", "Identifier removed"), "EIDRM" }, results.send)
   end)
 
+  it("ends with ECANCELED by the very object that another task removes", function()
+    local loop, results = ipc.loop.new(), {}
+    local again <close> = assert(msg.fromid(q:id()))
+    local receive, send = named("receive", "Operation canceled"), named("send", "Operation canceled")
+    fill()
+    loop:wrap(function() results.receive = { q:receive(9, SOON) } end)
+    loop:wrap(function() results.send = { q:send(1, ("x"):rep(1024), SOON) } end)
+    loop:wrap(function() results.other = { again:receive(9, SOON) } end)
+    loop:wrap(function()
+      ipc.sleep(0.005)
+      assert.is_true(q:remove())
+    end)
+    assert(loop:run())
+    loop:close()
+    assert.same({ nil, receive, "ECANCELED" }, results.receive)
+    assert.same({ nil, send, "ECANCELED" }, results.send)
+    assert.equal("EIDRM", results.other[3])
+  end)
+
   it("of several coroutines gives each what it asked for", function()
     local loop, got = ipc.loop.new(), {}
     for type = 1, 20 do

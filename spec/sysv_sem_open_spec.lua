@@ -32,7 +32,7 @@ describe("sysv.sem", function()
     assert.equal(3, #again)
     assert.equal(3, #assert(sem.open(key, { nsems = 2 })))
     assert.equal(3, #assert(sem.fromid(s:id())))
-    assert.same({ nil, ("sysv.sem.open %s: Invalid argument (there is one, with 3 semaphores, not 4)"):format(keyname),
+    assert.same({ nil, ("sysv.sem.open %s: Invalid argument (nsems is 3, 4 asked for)"):format(keyname),
       "EINVAL" }, { sem.open(key, { nsems = 4 }) })
     assert.same({ nil, ("sysv.sem.open %s: File exists"):format(keyname), "EEXIST" },
       { sem.open(key, { create = true, exclusive = true }) })

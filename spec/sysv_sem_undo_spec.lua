@@ -196,6 +196,26 @@ describe("sysv.sem", function()
     assert.error_matches(function() set:getval(1) end, "closed sysv.sem")
   end)
 
+  it("cancels who waits by the very object that another task removes", function()
+    local set = assert(sem.open("private", { initial = { 0, 5 } }))
+    local id, loop, got = set:id(), ipc.loop.new(), {}
+    local again <close> = assert(sem.fromid(id))
+    loop:wrap(function() got.wait = { set:wait(1) } end)
+    loop:wrap(function() got.zero = { set:zero(2) } end)
+    loop:wrap(function() got.with = { set:with(1, print) } end)
+    loop:wrap(function() got.other = { again:wait(1) } end)
+    loop:wrap(function()
+      ipc.sleep(0.01)
+      assert.is_true(set:remove())
+    end)
+    loop:run()
+    loop:close()
+    for _, op in ipairs { "wait", "zero", "with" } do
+      assert.same({ nil, ("sysv.sem:%s key 0x00000000, id %d: Operation canceled"):format(op, id), "ECANCELED" }, got[op])
+    end
+    assert.equal("EIDRM", got.other[3])
+  end)
+
   it("is removed by its maker's close alone, not by a child", function()
     local set = assert(sem.open("private", { unlink = true }))
     local id = set:id()

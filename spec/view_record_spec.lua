@@ -63,10 +63,12 @@ describe("a layout", function()
   end)
 
   it("refuses what makes none", function()
+    local types = "expected i8, u8, i16, u16, i32, u32, i64, u64, f32, f64, bytes, char or a layout"
     local bad = { -- the whole of what is said about them
+      ["field 'x': unknown type 'nil': " .. types] = { { "x" } },
+      ["field 'y': unknown type 'i33': " .. types] = { { "x", "i32" }, { "y", "i33" } },
       ["table expected, got string"] = "x", ["no fields, or too many"] = {}, ["field 1: table expected, got string"] = { "x" },
-      ["field 1: name expected, got nil"] = { {} }, ["field 'x': unknown type 'nil'"] = { { "x" } },
-      ["field 'y': unknown type 'i33'"] = { { "x", "i32" }, { "y", "i33" } },
+      ["field 1: name expected, got nil"] = { {} },
       ["field 2: another one is called 'x'"] = { { "x", "i32" }, { "x", "i32" } },
       ["unknown option 'aling'"] = { { "x", "i32" }, aling = 4 }, ["field 'x': unknown option '4'"] = { { "x", "i32", 1, 2 } },
       ["field 'x': unknown option 'size'"] = { { "x", "i32", size = 1 } },

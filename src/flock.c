@@ -52,7 +52,6 @@ static Lock *new_file (lua_State *L) {
 static int l_flock_open (lua_State *L) {
   static const char *const names[] = {"access", "create", "exclusive", "mode", NULL};
   const char *path = lipc_checkpath(L, 1);
-  char buf[128];
   lua_settop(L, 2);
   lipc_checkopts(L, 2, names);
   const char *access = lipc_optstring(L, 2, "access", "rw");
@@ -67,7 +66,7 @@ static int l_flock_open (lua_State *L) {
   lipc_setname(L, -1, path);
   f->h.access = (in ? LIPC_IN : 0) | (out ? LIPC_OUT : 0);
   int r = lipcsys_openlock(path, f->h.access, create, exclusive, mode, &f->h.fd);
-  return r < 0 ? lipc_failnote(L, "flock.open", path, r, lipc_lock_note(r, buf, sizeof buf)) : 1;
+  return r < 0 ? lipc_failnote(L, "flock.open", path, r, lipc_lock_note(r)) : 1;
 }
 
 /* fromfd(n) -> Lock: adopts an open descriptor, with the lock that its description may have */
@@ -87,7 +86,6 @@ static int l_flock_fromfd (lua_State *L) {
 ** is given back by close too   -- see flock(2), fcntl(2) F_DUPFD_CLOEXEC */
 static int l_flock_of (lua_State *L) {
   struct lipcsys_fdinfo info;
-  char buf[128];
   int fd = lipc_checkfd(L, 1);
   if (lipcsys_fdinfo(fd, &info) < 0)
     luaL_argerror(L, 1, lua_pushfstring(L, "descriptor %d is not open", fd));
@@ -96,7 +94,7 @@ static int l_flock_of (lua_State *L) {
   f->h.io = info.io;
   f->lent = true;
   int r = lipcsys_dup(fd, &f->h.fd);
-  if (r < 0) return lipc_failnote(L, "flock.of", NULL, r, lipc_lock_note(r, buf, sizeof buf));
+  if (r < 0) return lipc_failnote(L, "flock.of", NULL, r, lipc_lock_note(r));
   f->held = lipcsys_ownlock(f->h.fd);
   f->taker = lipcsys_forkgen;
   return 1;

@@ -36,8 +36,8 @@ void lipc_lock_drop (Lock *l, int fd);
 /* "shared" or "exclusive" as LIPC_LK_*. */
 int lipc_lock_checkmode (lua_State *L, int arg);
 
-/* What is to be said about an error beside its text, or NULL; buf is for it. */
-const char *lipc_lock_note (int err, char *buf, size_t size);
+/* What is to be said about an error beside its text, or NULL. */
+const char *lipc_lock_note (int err);
 
 extern const struct lipc_class lipc_range_class;
 

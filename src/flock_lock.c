@@ -48,7 +48,7 @@ static int mode_of (lua_State *L) {
   return lua_tostring(L, 2)[0] == 'e' ? LIPC_LK_EXCLUSIVE : LIPC_LK_SHARED;
 }
 
-const char *lipc_lock_note (int err, char *buf, size_t size) {
+const char *lipc_lock_note (int err) {
   switch (-err) {
     case ENOLCK:
       return "the kernel has no memory for one more lock, or the lock service of a network file "
@@ -57,14 +57,14 @@ const char *lipc_lock_note (int err, char *buf, size_t size) {
     case EDEADLK: return "the holder waits, directly or not, for a lock of this process";
     case ELOOP: return "a symbolic link as the last part of the path is not followed";
     case EISDIR: return "a directory can be locked with access = \"r\"";
-    default: return lipcsys_filelimit(err, buf, size);
+    default: return NULL;
   }
 }
 
 static int failed (lua_State *L, const char *op, int err) {
   char buf[128];
   Lock *l = lua_touserdata(L, 1);
-  const char *note = lipc_lock_note(err, buf, sizeof buf);
+  const char *note = lipc_lock_note(err);
   if (err == -EBADF && l->kind != LIPC_LK_FLOCK && lua_type(L, 2) == LUA_TSTRING)
     note = mode_of(L) == LIPC_LK_EXCLUSIVE
              ? "an exclusive record lock needs a file that is open for writing"

@@ -113,7 +113,7 @@ static int find_holder (int fd, long *ret_pid) {
 static int lockfile_failed (lua_State *L, int t, int err) {
   Lockfile *f = lua_touserdata(L, 1);
   char buf[128];
-  const char *note = lipc_lock_note(err, buf, sizeof buf);
+  const char *note = lipc_lock_note(err);
   (void)t;
   if (err == -EINVAL) note = "not a regular file, or one with other contents than a number";
   if (err == -EISDIR) note = NULL;
@@ -193,7 +193,6 @@ static int l_flock_lockfile (lua_State *L) {
 static int l_flock_holder (lua_State *L) {
   static const char *const names[] = {"respect_pid", NULL};
   const char *path = lipc_checkpath(L, 1);
-  char buf[128];
   lua_settop(L, 2);
   lipc_checkopts(L, 2, names);
   bool respect_pid = lipc_optbool(L, 2, "respect_pid", false);
@@ -206,8 +205,7 @@ static int l_flock_holder (lua_State *L) {
       pid = lipcsys_readpid(fd);
     lipcsys_close(fd);
   }
-  if (r < 0 && r != -ENOENT)
-    return lipc_failnote(L, "flock.holder", path, r, lipc_lock_note(r, buf, sizeof buf));
+  if (r < 0 && r != -ENOENT) return lipc_failnote(L, "flock.holder", path, r, lipc_lock_note(r));
   if (pid > 0) lua_pushinteger(L, pid);
   else lua_pushboolean(L, pid < 0);
   return 1;

@@ -2,6 +2,7 @@
 ** SPDX-License-Identifier: MIT */
 #include "lipc_kit.h"
 
+#include <math.h>
 #include <string.h>
 
 void lipc_checkopts (lua_State *L, int idx, const char *const names[]) {
@@ -107,9 +108,9 @@ double lipc_optseconds (lua_State *L, int idx, const char *name, double dflt) {
     badoption(L, idx, name, other ? "time in seconds" : "timeout in seconds");
   double s = lua_tonumber(L, -1);
   if (!(s >= 0))
-    luaL_argerror(
-      L, idx,
-      lua_pushfstring(L, "option '%s': %s must not be negative", name, other ? "time" : name));
+    luaL_argerror(L, idx,
+                  lua_pushfstring(L, "option '%s': %s must not be %s", name, other ? "time" : name,
+                                  isnan(s) ? "NaN" : "negative"));
   lua_pop(L, 1);
   return s;
 }

@@ -137,7 +137,8 @@ double lipc_checktimeout (lua_State *L, int idx, double dflt) {
   if (lua_isnoneornil(L, idx)) return dflt;
   if (lua_type(L, idx) != LUA_TNUMBER) luaL_typeerror(L, idx, "timeout in seconds");
   double s = lua_tonumber(L, idx);
-  luaL_argcheck(L, s >= 0, idx, "timeout must not be negative");
+  luaL_argcheck(L, s >= 0, idx,
+                isnan(s) ? "timeout must not be NaN" : "timeout must not be negative");
   return s;
 }
 

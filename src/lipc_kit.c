@@ -84,9 +84,11 @@ void lipc_checkfinaliser (lua_State *L) {
 
 /* ---- failures ---- */
 
-/* nil, message with the reason appended to what is on top, code.  note may be NULL. */
+/* nil, message with the reason appended to what is on top, code.  note may be NULL: then the limit, if descriptors
+** are what is missing, which may happen to everything that opens one. */
 static int fail_with (lua_State *L, int err, const char *note) {
-  char text[128], number[24];
+  char text[128], limit[96], number[24];
+  if (note == NULL) note = lipcsys_filelimit(err, limit, sizeof limit);
   const char *code = lipcsys_errname(-err);
   if (code == NULL) {
     snprintf(number, sizeof number, "E%d", -err);

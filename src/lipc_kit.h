@@ -125,7 +125,8 @@ int lipc_shut (lua_State *L, struct lipc_handle *h);
 /* Pushes nil, "op object: reason", "CODE"; returns 3.  err is negative; object may be NULL. */
 int lipc_fail (lua_State *L, const char *op, const char *object, int err);
 
-/* The same with a note in brackets behind the reason: which limit was hit and how to raise it. */
+/* The same with a note in brackets behind the reason: which limit was hit and how to raise it.  NULL: none, but for
+** that of descriptors ("EMFILE", "ENFILE"), which all failures name by themselves. */
 int lipc_failnote (lua_State *L, const char *op, const char *object, int err, const char *note);
 
 /* The same of a method: "label:op name: reason", of the object at index 1. */

@@ -209,8 +209,7 @@ static const char *limit_note (lua_State *L, int err, const struct lipcsys_mqatt
   if (err == -EMFILE || err == -ENFILE) {
     bool bytes = err == -EMFILE && make != NULL && lipcsys_eventfd(0, false, &fd) == 0;
     if (bytes) lipcsys_close(fd);
-    if (!bytes) return lua_pushstring(L, lipcsys_filelimit(err, count, sizeof count));
-    if (lipcsys_rlimitnow("msgqueue", &n) < 0) return NULL;
+    if (!bytes || lipcsys_rlimitnow("msgqueue", &n) < 0) return NULL;
     return lua_pushfstring(
       L,
       "this queue takes %I bytes of RLIMIT_MSGQUEUE, which is %I for all queues "

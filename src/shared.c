@@ -35,8 +35,16 @@ int shared_checktype (lua_State *L, int arg, const char *const names[]) {
   const char *name = luaL_checkstring(L, arg);
   int i = 0;
   while (names[i] != NULL && strcmp(names[i], name) != 0) i++;
-  if (names[i] == NULL) luaL_argerror(L, arg, lua_pushfstring(L, "unknown type '%s'", name));
-  return i;
+  if (names[i] != NULL) return i;
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (i = 0; names[i] != NULL; i++) {
+    if (i > 0) luaL_addstring(&b, names[i + 1] != NULL ? ", " : " or ");
+    luaL_addstring(&b, names[i]);
+  }
+  luaL_pushresult(&b);
+  return luaL_argerror(
+    L, arg, lua_pushfstring(L, "unknown type '%s': expected %s", name, lua_tostring(L, -1)));
 }
 
 /* "shared.dict", and the name of the mapping at index 1 or NULL. */

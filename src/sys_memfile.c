@@ -329,6 +329,6 @@ const char *lipcsys_memnote (const struct lipcsys_mempath *p, int fd, int err, c
     case -ENOENT: return shm && access(SHM_DIR, F_OK) < 0 ? "is " SHM_DIR " mounted?" : NULL;
     case -EINVAL: return p != NULL && p->path != NULL ? "it is no regular file" : NULL;
     case -ELOOP: return "symbolic links are not followed";
-    default: return lipcsys_filelimit(err, buf, size);
+    default: return NULL;
   }
 }

@@ -128,7 +128,7 @@ const char *lipcsys_semnote (int err, char *buf, size_t size) {
       return buf;
     case -ENOSYS: return "is " SEM_DIR " mounted?";
     case -EINVAL: return "what has that name is no semaphore";
-    default: return lipcsys_filelimit(err, buf, size); /* opening needs a descriptor for a moment */
+    default: return NULL;
   }
 }
 

@@ -201,6 +201,13 @@ static int initialise (const Set *s) {
   return r;
 }
 
+static void note_nsems (uint64_t there, size_t asked, char *buf, size_t size) {
+  char a[24], b[24];
+  snprintf(a, sizeof a, "%llu", (unsigned long long)there);
+  snprintf(b, sizeof b, "%zu", asked);
+  lipc_noteother(buf, size, "nsems", a, b);
+}
+
 /* Why it could not be opened or made, into buf; NULL: no more to say. */
 static const char *open_note (const Set *s, int err, char *buf, size_t size) {
   struct lipcsys_semstat st;
@@ -209,8 +216,7 @@ static const char *open_note (const Set *s, int err, char *buf, size_t size) {
   int id = lipcsys_semget(s->how.key, 0, 0);
   if (err == -EINVAL && s->how.key != LIPC_IPC_PRIVATE && id >= 0 &&
       lipcsys_semstat(id, &st) == 0 && st.nsems < s->how.n)
-    snprintf(buf, size, "there is one, with %llu semaphores, not %zu", (unsigned long long)st.nsems,
-             s->how.n);
+    note_nsems(st.nsems, s->how.n, buf, size);
   else if (err == -EINVAL && told && s->how.n > (size_t)max[0])
     snprintf(buf, size, "SEMMSL, the first number of kernel.sem, is %ld: see sysctl", max[0]);
   else if (err == -ENOSPC && told)

@@ -24,6 +24,18 @@ bool view_findtype (const char *name, struct view_type *ret_t) {
 
 /* ---- what is wrong ---- */
 
+const char *view_unknowntype (lua_State *L, const char *name, const char *also) {
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    luaL_addstring(&b, types[i].name);
+    luaL_addstring(&b, ", ");
+  }
+  luaL_addstring(&b, also);
+  luaL_pushresult(&b);
+  return lua_pushfstring(L, "unknown type '%s': expected %s", name, lua_tostring(L, -1));
+}
+
 int view_noelement (lua_State *L, int arg, const View *v) {
   int ok;
   lua_Integer i = lua_tointegerx(L, arg, &ok);
@@ -139,7 +151,7 @@ static int l_view_of (lua_State *L) {
   if (l != NULL) t = view_recordtype(l);
   else if (lua_type(L, 2) != LUA_TSTRING) luaL_typeerror(L, 2, "type or layout");
   else if (!view_findtype(lua_tostring(L, 2), &t))
-    luaL_argerror(L, 2, lua_pushfstring(L, "unknown type '%s'", lua_tostring(L, 2)));
+    luaL_argerror(L, 2, view_unknowntype(L, lua_tostring(L, 2), "or a layout"));
   lua_Integer offset = luaL_optinteger(L, 3, 0);
   luaL_argcheck(L, offset >= 0, 3, "offset must not be negative");
   if ((lua_Unsigned)offset > m->size) lipc_map_outside(L, 3, m, (size_t)offset, 0);
@@ -193,7 +205,9 @@ static int l_view_tostring (lua_State *L) {
   const View *v = view_self(L);
   lua_pushfstring(L, "%s (%I %s at %I%s)", VIEW_TNAME, (LUAI_UACINT)v->n, v->t.name,
                   (LUAI_UACINT)v->offset,
-                  v->end > v->map->size || v->map->size == 0 ? ", closed" : "");
+                  v->map->base == NULL    ? ", closed"
+                  : v->end > v->map->size ? ", out of bounds"
+                                          : "");
   return 1;
 }
 

@@ -106,6 +106,8 @@ int view_noelement (lua_State *L, int arg, const View *v);
 int view_badvalue (lua_State *L, int arg, int idx, const struct view_type *t);
 const char *view_whynot (lua_State *L, int idx, const struct view_type *t); /* the reason, pushed */
 int view_gone (lua_State *L, const View *v);
+/* What is to be said of a name that is no type, pushed: with those that there are, and what else may be there. */
+const char *view_unknowntype (lua_State *L, const char *name, const char *also);
 void view_checkwrite (lua_State *L, const View *v);
 
 /* The range of indices in arguments arg and arg + 1; by default whole: all, else the one at arg.

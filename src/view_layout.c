@@ -168,7 +168,7 @@ static void read_type (lua_State *L, int i, struct view_field *f) {
   else if (strcmp(name, "char") == 0)
     f->t = (struct view_type){VIEW_CHARS, n > 0 ? counts[--n] : 1, "char", NULL};
   else if (type != LUA_TSTRING || !view_findtype(name, &f->t))
-    wrong(L, i, "unknown type '%s'", luaL_tolstring(L, -1, NULL));
+    wrong(L, i, "%s", view_unknowntype(L, luaL_tolstring(L, -1, NULL), "char or a layout"));
   if (inner == NULL) {
     lua_pop(L, 1);
     lua_pushnil(L);

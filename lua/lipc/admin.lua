@@ -51,7 +51,8 @@ local function options(fname, given, known)
   end
   opts.kinds = kinds_of(fname, opts.kind)
   if opts.name and not pcall(string.find, "", opts.name) then misuse(fname, 3, "option 'name': malformed pattern") end
-  if opts.age and (opts.age < 0 or opts.age ~= opts.age) then misuse(fname, 3, "option 'age': must not be negative") end
+  local age = opts.age or 0
+  if age < 0 or age ~= age then misuse(fname, 3, "option 'age': must not be %s", age < 0 and "negative" or "NaN") end
   for _, path in ipairs(opts.dirs or {}) do
     if type(path) ~= "string" or path == "" or path:find "\0" then
       misuse(fname, 3, "option 'dirs': a path expected, got %s", type(path) == "string" and "a bad one" or type(path))

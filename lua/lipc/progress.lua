@@ -152,7 +152,7 @@ function progress.bar(options)
       end
     end
     if type(v) == "number" and (v < 0 or v ~= v) then
-      error(("bad argument #1 to 'bar' (option '%s': must not be negative)"):format(k), 2)
+      error(("bad argument #1 to 'bar' (option '%s': must not be %s)"):format(k, v < 0 and "negative" or "NaN"), 2)
     end
   end
   local file = options.file or io.stderr

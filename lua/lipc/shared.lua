@@ -167,7 +167,7 @@ end
 
 local function elements(which, kind, n, opts)
   local bytes, itemsize = types.of(kind)
-  if not bytes then misuse(which, 1, ("unknown type '%s'"):format(kind)) end
+  if not bytes then misuse(which, 1, ("unknown type '%s': %s"):format(kind, types.EXPECTED)) end
   local open = open_elements(which, opts.name, kind, bytes, n)
   if not makes(opts) then return place(which, opts, nil, nil, open) end
   local size = ask(which, nil, core[which].size, bytes, n, itemsize)
@@ -227,7 +227,7 @@ local function updater(methods, change, keyed)
     end, timeout)
     if code == "EDEADLK" then value, message, code = change(self, key, fn) end -- this coroutine holds it already
     if message == nil then return value end
-    return value, message, code
+    return value, message:gsub("^([%w.]+):%a+", "%1:update", 1), code
   end
 end
 

@@ -83,7 +83,7 @@ for _, type in ipairs(types) do
         for _ = 1, 3 do
           local o, message, code = %s
           assert(o == nil and code == "EMFILE", message)
-          assert(message:find("Too many open files", 1, true), message)
+          assert(message:find("Too many open files (RLIMIT_NOFILE is 24: see ulimit -n)", 1, true), message)
         end
         collectgarbage()
       ]]):format(type.name:match "^lipc%.(%w+)", type.failing)

@@ -205,7 +205,8 @@ local function bad_seconds(s, what)
   if s == nil then return nil end
   what = what or "timeout"
   if type(s) ~= "number" then return ("%s in seconds expected, got %s"):format(what, type(s)) end
-  if s < 0 or s ~= s then return what .. " must not be negative" end
+  if s ~= s then return what .. " must not be NaN" end
+  if s < 0 then return what .. " must not be negative" end
   return nil
 end
 

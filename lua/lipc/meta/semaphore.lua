@@ -12,9 +12,10 @@
 --- trusted (mode 0600: this user). A peer that writes other bytes into its file can end this process.
 --- When it shortens the file every later call raises "lost semaphore", which is what a handler of SIGBUS sees to while a named one is
 --- open (see `lipc.mapping.file`). What no handler sees: a file that becomes shorter just when a thread goes to sleep, between the look
---- of sem_clockwait(3) at the value and its call of futex(2), which takes nanoseconds. That call fails with EFAULT, and the C library
---- ends the process ("The futex facility returned an unexpected error code.", SIGABRT). `post`, `trywait`, `wait(0)` and waits under a
---- scheduler do not sleep there; a semaphore placed in `ipc.shm.anonymous`, which is sealed, cannot be cut off.
+--- of sem_clockwait(3) at the value and its call of futex(2), which takes nanoseconds; or while it sleeps there, if the process is then
+--- stopped and continued (Ctrl-Z and fg; SIGSTOP and SIGCONT) before it looks up, every half second: the kernel makes the call again.
+--- That call fails with EFAULT, and the C library ends the process ("The futex facility returned an unexpected error code.",
+--- SIGABRT). `post`, `trywait`, `wait(0)` and waits under a scheduler do not sleep there; a semaphore placed in `ipc.shm.anonymous`, which is sealed, cannot be cut off.
 ---@class lipc.semaphore.module
 ---@field VALUE_MAX integer the greatest value -- see sem_post(3) SEM_VALUE_MAX
 local semaphore = {}
@@ -28,9 +29,11 @@ local semaphore = {}
 ---@field binary? boolean this object's `post` refuses to make the value more than 1; initial is 0 or 1 then
 
 --- Opens a semaphore, or makes it. A name is "/" and at most 251 bytes without another "/"; anything else is misuse. Of several
---- processes that create it at once one makes it, whole, with its value; the others open that. What has the name but is no
---- regular file, or too small, is "EINVAL". Any number of objects, in any number of Lua states of a process, may be one
---- semaphore. -- see sem_open(3)
+--- processes that create it at once one makes it, whole, with its value; the others open that. To that end the C library makes it
+--- under another name first, of six letters and digits; whoever is killed (SIGKILL) right then leaves that file, /dev/shm/sem.XXXXXX.
+--- `ipc.admin.list` shows it, as the semaphore "/XXXXXX" (still empty, as the shm "/sem.XXXXXX"); `ipc.semaphore.unlink "/XXXXXX"` removes
+--- it, and so does `ipc.admin.remove`, once it is a day old. What has the name but is no regular file, or too small, is "EINVAL".
+--- Any number of objects, in any number of Lua states of a process, may be one semaphore. -- see sem_open(3)
 ---@param name string
 ---@param opts? lipc.semaphore.options
 ---@return lipc.semaphore? semaphore, string? message, string? code "ENOENT", "EEXIST", "EACCES", "EINVAL", "EMFILE", "ENFILE", "ENOSPC", "ENOMEM", "ENOSYS"

@@ -20,7 +20,9 @@
 --- over, or fail, no more. `mutex` and `semaphore` are the C library's, for programs in C that share them: it trusts what is in
 --- their memory, so whoever can write to them is trusted, and can end this process. So can one who makes their file shorter in the
 --- nanoseconds between the C library's look at one that is taken and its call of futex(2) (`ipc.semaphore`; any `lock` of a mutex that
---- another has makes that call). At any other time that is "lost mapping"; in `ipc.shm.anonymous`, which is sealed, nobody can.
+--- another has makes that call), or while it sleeps there, if this process is then stopped and continued (Ctrl-Z and fg; SIGSTOP and
+--- SIGCONT) before it looks up, every 0.1 s: the kernel makes the call again. At any other time that is "lost mapping"; in
+--- `ipc.shm.anonymous`, which is sealed, nobody can.
 ---@class lipc.sync.module
 ---@field ALIGN integer what offsets must be a multiple of: 8
 ---@field NATIVE_OFFSET integer where behind the offset the pthread_mutex_t of a mutex and the sem_t of a semaphore lie: 32
@@ -43,7 +45,7 @@ function sync.sizeof(type, opts) end
 ---@field raw? boolean in a mapping: a bare pthread_mutex_t at the offset, without header, as a program in C has it; create initialises it whatever is there. The C program must have made it robust and process-shared
 
 --- A robust mutex, shared between processes. -- see pthread_mutexattr_setrobust(3)
----@param where string|userdata name, or a mapping that can be written to and is not private and is not private
+---@param where string|userdata name, or a mapping that can be written to and is not private
 ---@param offset? integer|lipc.sync.mutex.options in the mapping, default 0; with a name: the options
 ---@param opts? lipc.sync.mutex.options
 ---@return lipc.sync.mutex? mutex, string? message, string? code "ENOENT", "EEXIST", "EPROTO", "EINVAL", and those of shm.open

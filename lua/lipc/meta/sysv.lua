@@ -99,7 +99,7 @@ local Queue = {}
 ---@param type integer at least 1
 ---@param data string
 ---@param timeout? number seconds
----@return true? ok, string? message, string? code "ETIMEDOUT" (says how full), "E2BIG": larger than kernel.msgmax or than the queue's qbytes, so that it could never be sent; "EIDRM": removed; "EACCES"
+---@return true? ok, string? message, string? code "ETIMEDOUT" (says how full), "E2BIG": larger than kernel.msgmax or than the queue's qbytes, so that it could never be sent; "EIDRM": removed, also while waiting; "ECANCELED": this object was closed or removed it; "EACCES"
 function Queue:send(type, data, timeout) end
 
 ---@class lipc.sysv.msg.receive_options
@@ -112,7 +112,7 @@ function Queue:send(type, data, timeout) end
 --- type that is at most -type. -- see msgrcv(2)
 ---@param type? integer
 ---@param opts? number|lipc.sysv.msg.receive_options a number is the timeout in seconds
----@return string? data, integer|string type_or_message, string? code "ETIMEDOUT", "E2BIG", "EIDRM": removed, also while waiting; "EACCES"
+---@return string? data, integer|string type_or_message, string? code "ETIMEDOUT", "E2BIG", "EIDRM": removed, also while waiting; "ECANCELED": this object was closed or removed it; "EACCES"
 function Queue:receive(type, opts) end
 
 --- The message at a place of the queue; it stays there. -- see msgrcv(2) MSG_COPY
@@ -144,7 +144,8 @@ function Queue:stat() end
 ---@return true? ok, string? message, string? code "EPERM", "EIDRM", "EACCES"
 function Queue:set(values) end
 
---- Removes the queue and what is in it, for everybody; the object is closed. -- see msgctl(2) IPC_RMID
+--- Removes the queue and what is in it, for everybody; the object is closed. Who waits for the queue by any other object, in whatever
+--- process, gets "EIDRM"; other coroutines that wait by this one "ECANCELED". -- see msgctl(2) IPC_RMID
 ---@return true? ok, string? message, string? code "EPERM" (stays open), "EIDRM"
 function Queue:remove() end
 

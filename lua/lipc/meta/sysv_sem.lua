@@ -46,7 +46,7 @@ function sem.fromid(id, opts) end
 
 --- A set; `#set` is its number of semaphores. It has no descriptor: under a scheduler a wait is trying again after pauses of at most
 --- 10 ms (and does not count in getncnt and getzcnt), elsewhere the thread sleeps in the kernel. Every call on a set that was
---- removed is "EIDRM", waits too.
+--- removed is "EIDRM", waits too; those by the object that is closed meanwhile, as `remove` closes it, are "ECANCELED".
 ---@class lipc.sysv.sem : lipc.object
 local Set = {}
 
@@ -62,7 +62,7 @@ local Set = {}
 --- when "EAGAIN" is due: it counts as an operation for getpid and sem_otime.) -- see semop(2), semtimedop(2)
 ---@param list lipc.sysv.sem.operation[] at most as many as SEMOPM, the third number of kernel.sem: "E2BIG"
 ---@param timeout? number seconds
----@return true? ok, string? message, string? code "ETIMEDOUT", "EAGAIN", "EIDRM", "ERANGE" above 32767, "E2BIG", "EACCES", "ENOSPC"
+---@return true? ok, string? message, string? code "ETIMEDOUT", "EAGAIN", "EIDRM", "ECANCELED", "ERANGE" above 32767, "E2BIG", "EACCES", "ENOSPC"
 function Set:op(list, timeout) end
 
 ---@class lipc.sysv.sem.wait_options
@@ -73,7 +73,7 @@ function Set:op(list, timeout) end
 --- Waits until a semaphore is at least n, then takes n. -- see semop(2)
 ---@param num integer from 1
 ---@param timeout? number|lipc.sysv.sem.wait_options seconds
----@return true? ok, string? message, string? code "ETIMEDOUT", "EIDRM", "ERANGE", "EACCES", "ENOSPC"
+---@return true? ok, string? message, string? code "ETIMEDOUT", "EIDRM", "ECANCELED", "ERANGE", "EACCES", "ENOSPC"
 function Set:wait(num, timeout) end
 
 ---@class lipc.sysv.sem.post_options
@@ -89,7 +89,7 @@ function Set:post(num, opts) end
 --- Waits until a semaphore is 0. -- see semop(2)
 ---@param num integer from 1
 ---@param timeout? number seconds
----@return true? ok, string? message, string? code "ETIMEDOUT", "EIDRM", "EACCES"
+---@return true? ok, string? message, string? code "ETIMEDOUT", "EIDRM", "ECANCELED", "EACCES"
 function Set:zero(num, timeout) end
 
 --- Takes 1 of a semaphore with undo, calls fn with the set, and gives it back when fn has ended: by return, by an error (which
@@ -176,7 +176,8 @@ function Set:set(changes) end
 ---@field gid? integer
 ---@field mode? integer|string permission bits, an octal string such as "0640" or a number
 
---- Removes the set, for everybody, and closes the object; who waits on it gets "EIDRM". Also when somebody else was faster
---- ("EIDRM"). -- see semctl(2) IPC_RMID
+--- Removes the set, for everybody, and closes the object. Who waits for the set by any other object, in whatever process, gets
+--- "EIDRM"; other coroutines that wait by this one "ECANCELED". Closes it also when somebody else was faster ("EIDRM").
+--- -- see semctl(2) IPC_RMID
 ---@return true? ok, string? message, string? code "EIDRM", "EPERM"
 function Set:remove() end

@@ -5,9 +5,10 @@
 --- = 5`.
 ---
 --- Elements count from 1, byte offsets from 0. Each access is checked against the mapping as it is at that moment, never
---- against a number that lies in it: an index that is not of an element raises, as does any access when the mapping has been
+--- against a number that lies in it: a number that is not the index of an element raises, as does any access when the mapping has been
 --- closed, has become too small for all of the view (`#v` stays what it was; a `slice` of what is left can be taken), or was cut
---- off by another process, and writing where it is read-only. A view keeps its mapping alive, costs about as much as a small table, and has nothing to close.
+--- off by another process, and writing where it is read-only. Reading by a string looks up a method, so that `v["1"]` and `v.x`
+--- are nil; writing by one raises. A view keeps its mapping alive, costs about as much as a small table, and has nothing to close.
 ---
 --- Types: i8 u8 i16 u16 i32 u32 i64 u64 f32 f64, in the machine's byte order, and "bytes", which is u8. A value that the type
 --- cannot have raises and nothing is stored: an integer out of range (it is not wrapped), a number with a fraction for an

@@ -5,6 +5,7 @@ local view = require("lipc.core").view()
 local types = {}
 
 local sizes = { i8 = 1, u8 = 1, i16 = 2, u16 = 2, i32 = 4, u32 = 4, i64 = 8, u64 = 8, f32 = 4, f64 = 8, bytes = 1 }
+types.EXPECTED = "expected i8, u8, i16, u16, i32, u32, i64, u64, f32, f64, bytes, or a layout"
 local strings = { bytes = true, char = true } -- of fields: their size says how long
 
 local MAXDEPTH = 16 -- as of layouts
