@@ -22,7 +22,8 @@
 --- nanoseconds between the C library's look at one that is taken and its call of futex(2) (`ipc.semaphore`; any `lock` of a mutex that
 --- another has makes that call), or while it sleeps there, if this process is then stopped and continued (Ctrl-Z and fg; SIGSTOP and
 --- SIGCONT) before it looks up, every 0.1 s: the kernel makes the call again. At any other time that is "lost mapping"; in
---- `ipc.shm.anonymous`, which is sealed, nobody can.
+--- `ipc.shm.anonymous`, which is sealed, nobody can. The memory of a mutex that was held then stays until this process ends; if it
+--- is killed before, the mutexes that its thread had locked earlier and holds still are not found dead.
 ---@class lipc.sync.module
 ---@field ALIGN integer what offsets must be a multiple of: 8
 ---@field NATIVE_OFFSET integer where behind the offset the pthread_mutex_t of a mutex and the sem_t of a semaphore lie: 32
