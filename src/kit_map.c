@@ -118,8 +118,11 @@ int lipc_map_close (struct lipc_map *m) {
   }
   struct lipc_map old = *m;
   *m = (struct lipc_map){.lost = &lipc_map_neverlost};
-  if (old.base == NULL || old.stays) return 0; /* what stays stays guarded */
+  if (old.base == NULL) return 0;
+  if (old.stays && !lipc_map_lost(&old)) return 0; /* and is still guarded */
+  if (old.stays && lipcsys_blank(old.base - old.lead, old.lead + old.size) < 0) return 0;
   if (old.guard != NULL) lipcsys_unguard(old.guard);
+  if (old.stays) return 0;
   if (old.unmap != NULL) return old.unmap(old.base);
   return old.size > 0 ? lipcsys_unmap(old.base - old.lead, old.lead + old.size) : 0;
 }

@@ -33,6 +33,12 @@ int lipcsys_mapshared (size_t size, void **ret_addr) {
 
 int lipcsys_unmap (void *addr, size_t size) { return munmap(addr, size) < 0 ? -errno : 0; }
 
+int lipcsys_blank (void *addr, size_t size) {
+  void *p = mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                 0);
+  return p == MAP_FAILED ? -errno : 0;
+}
+
 int lipcsys_remap (void *addr, size_t old, size_t size, bool move, void **ret_addr) {
 #ifdef MREMAP_MAYMOVE
   void *p = mremap(addr, old, size, move ? MREMAP_MAYMOVE : 0);

@@ -25,6 +25,9 @@ int lipcsys_map (int fd, uint64_t offset, size_t size, unsigned how, void **ret_
 int lipcsys_mapshared (size_t size, void **ret_addr);
 int lipcsys_unmap (void *addr, size_t size);
 
+/* Zeros of this process in the place of what is mapped there. */
+int lipcsys_blank (void *addr, size_t size);
+
 /* Another size for what was mapped; move false: where it is, or -ENOMEM.  -EFAULT: parts of it have had
 ** their own advice or locks, so that it is several mappings to the kernel.  -- see mremap(2) */
 int lipcsys_remap (void *addr, size_t old, size_t size, bool move, void **ret_addr);
